@@ -1,0 +1,71 @@
+# `make demo` and `make test` do all of their own set-up on a fresh Debian or Ubuntu with git, make and python3.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+STEP := @printf '\n==> %s\n'
+# uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.demo ## Detect events in a sample recording and see them arrive over MQTT
+	@$(BIN)/python examples/demo.py
+
+test: .venv/.dev ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
+	@scripts/apt-need mosquitto mosquitto-clients
+	$(STEP) "Format"
+	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory lint
+	$(STEP) "Tests (minutes, they train small models too)"
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: .venv/.dev ## Format, lint, check types and run the quick tests: before each commit
+	@scripts/apt-need mosquitto mosquitto-clients
+	@$(BIN)/ruff format .
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+lint: .venv/.dev
+	$(STEP) "Lint"
+	@$(BIN)/ruff check .
+	$(STEP) "Types (a minute the first time)"
+	@$(BIN)/mypy
+
+# The largest environment is resolved first and binds the others, so that what is tested is what a device gets.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lock LOCK_ARGS=--upgrade
+	$(COMPILE) -o locks/bench.txt --extra train --group dev --group bench
+	$(COMPILE) -o locks/dev.txt -c locks/bench.txt --extra train --group dev
+	$(COMPILE) -o locks/demo.txt -c locks/bench.txt --group demo
+	$(COMPILE) -o locks/device.txt -c locks/bench.txt
+
+clean: ## Remove what make made, the environment too
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find edge cloud_train tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# .venv/.demo: the environment holds locks/demo.txt and this checkout; .venv/.dev and .venv/.bench alike.
+.venv/.demo: SIZE := 150 MB to download
+.venv/.demo: export UV_COMPILE_BYTECODE := 1
+.venv/.dev: SIZE := 600 MB to download, half of it TensorFlow
+.venv/.bench: SIZE := 900 MB to download
+.venv/.%: locks/%.txt pyproject.toml | $(BIN)/uv
+	$(STEP) "Installing locks/$*.txt (once; about $(SIZE))"
+	@$(BIN)/uv pip install --python .venv --require-hashes -r $<
+	@$(BIN)/uv pip install --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/uv:
+	$(STEP) "Making .venv with $$(command -v $(PYTHON)) (seconds)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Touchline needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/apt-need python3-venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -1,0 +1,205 @@
+"""The command `touchline`: each subcommand is one function, and imports what it needs only when called."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from .config import Config
+
+USAGE_ERROR, RUN_ERROR = 2, 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, 2 for usage and configuration, 1 for failure at run time."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="touchline: %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - what is not expected is raised again
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Say an expected error in one sentence; anything else is a bug and keeps its traceback."""
+    from .config import ConfigError
+    from .manifest import BundleError
+    from .mqtt import MqttError
+    from .sinks import SinkError
+    from .sources import SourceError, SourceNotFoundError
+
+    if not isinstance(error, ConfigError | MqttError | SinkError | BundleError | SourceError):
+        raise error
+    sys.stderr.write(f"touchline: {error}\n")
+    return USAGE_ERROR if isinstance(error, ConfigError | MqttError | SourceNotFoundError) else RUN_ERROR
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    top = argparse.ArgumentParser(
+        prog="touchline",
+        description="Watch and listen, one second at a time: decisions and events from a recording.",
+        epilog="example: touchline run match.mp4 --mqtt mqtt://localhost --pace realtime",
+    )
+    top.add_argument("--version", action="version", version=f"touchline {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = _command(commands, _run, "run", "watch a recording: decisions to the terminal, events to MQTT and a file",
+                   "touchline run match.mp4 --mqtt mqtt://localhost --jsonl match.jsonl --pace realtime")  # fmt: skip
+    run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
+    run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
+    run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
+    run.add_argument("--mqtt", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
+    run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
+    run.add_argument("--threads", type=_count, metavar="N", help="threads for each model (default: cores, at most 4)")
+    run.add_argument("--quiet", action="store_true", help="no table in the terminal")
+
+    check = _command(commands, _check, "check", "verify a bundle: hashes, tensors, features, scores, fusion",
+                     "touchline check bundles/match")  # fmt: skip
+    check.add_argument("bundle", metavar="BUNDLE")
+    check.add_argument("--json", metavar="F", help="write the steps to this file as JSON")
+
+    info = _command(
+        commands,
+        _info,
+        "info",
+        "show what a bundle is and where it comes from",
+        "touchline info bundles/match",
+    )
+    info.add_argument("bundle", metavar="BUNDLE")
+    info.add_argument("--json", metavar="F", help="write the manifest to this file as JSON")
+
+    bench = _command(commands, _bench, "bench", "measure where the time of one second goes on this machine",
+                     "touchline bench bundles/match match.mp4 --json figures.json")  # fmt: skip
+    bench.add_argument("bundle", metavar="BUNDLE")
+    bench.add_argument("source", nargs="?", metavar="SOURCE", help="a media file (default: the bundle's golden clips)")
+    bench.add_argument("--threads", type=_count, metavar="N", help="threads for each model (default: cores, at most 4)")
+    bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
+
+    subscribe = _command(commands, _subscribe, "subscribe", "print the events that devices publish, each once",
+                         "touchline subscribe mqtt://localhost:1883/touchline")  # fmt: skip
+    subscribe.add_argument("url", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
+    subscribe.add_argument("--count", type=_count, metavar="N", help="stop after N events")
+    subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
+    return top
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    function: Callable[[argparse.Namespace], int],
+    name: str,
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", epilog=f"example: {example}"
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        msg = f"{text!r} is not a count; give 1 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .runtime import run
+    from .sinks import Terminal
+
+    run(_config(arguments), [] if arguments.quiet else [Terminal()])
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    """Lay the command line's options over the configuration file."""
+    from .config import Config, ConfigError, read_config
+
+    config = read_config(arguments.config) if arguments.config else Config()
+    source = replace(
+        config.source, url=arguments.source or config.source.url, pace=arguments.pace or config.source.pace
+    )
+    if not source.url:
+        msg = "no source: name a media file, or give source.url in the configuration"
+        raise ConfigError(msg)
+    return replace(
+        config,
+        source=source,
+        bundle=arguments.bundle or config.bundle,
+        threads=arguments.threads or config.threads,
+        jsonl=arguments.jsonl or config.jsonl,
+        mqtt=replace(config.mqtt, url=arguments.mqtt or config.mqtt.url),
+    )
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .check import check
+
+    steps = []
+    for step in check(arguments.bundle):
+        steps.append(step)
+        sys.stdout.write(f"{'ok  ' if step.ok else 'FAIL'}  {step.name:<9} {step.detail}\n")
+        sys.stdout.flush()
+    _write_json(arguments.json, [asdict(step) for step in steps])
+    return 0 if steps[-1].ok else RUN_ERROR
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from .bundle import Bundle
+    from .describe import describe
+
+    bundle = Bundle.read(arguments.bundle)
+    sys.stdout.write(describe(bundle))
+    _write_json(arguments.json, json.loads(bundle.manifest.to_json()))
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from .bench import bench, table
+    from .bundle import Bundle
+    from .runtime import open_media
+
+    bundle = Bundle.load(arguments.bundle)
+    open_source = (lambda: open_media(arguments.source, bundle)) if arguments.source else None
+    result = bench(bundle, open_source, arguments.threads)
+    sys.stdout.write(table(result))
+    _write_json(arguments.json, asdict(result))
+    return 0
+
+
+def _subscribe(arguments: argparse.Namespace) -> int:
+    from .subscribe import run_subscribe
+
+    return run_subscribe(
+        arguments.url, json_lines=arguments.json, count=arguments.count, timeout_seconds=arguments.timeout
+    )
+
+
+def _write_json(path: str | None, data: object) -> None:
+    if path is not None:
+        from pathlib import Path
+
+        Path(path).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""`touchline info`: a bundle in words."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from .fusion import ClassModelTable
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+
+def describe(bundle: Bundle) -> str:
+    """Say what a bundle judges, how, how well, and where it comes from."""
+    manifest = bundle.manifest
+    clip = manifest.clip
+    made, commit, data = (str(manifest.provenance.get(k, "unknown")) for k in ("created", "git_commit", "data_sha256"))
+    lines = [
+        f"{manifest.name} {manifest.version}  (format {manifest.format}, {bundle.sha256[:12]})",
+        f"  labels   {len(manifest.labels)}: {', '.join(manifest.labels)}",
+        f"  second   {clip.frames_per_second} pictures of {clip.width} x {clip.height}, {clip.sample_rate_hz} Hz sound",
+        f"  fusion   {fusion_in_words(bundle)}; below {manifest.thresholds.unknown:.2f} a second is unknown",
+        f"  made     {made} by commit {commit[:12]} from data {data[:12]}",
+    ]
+    return "\n".join(lines) + "\n\n" + _models(bundle)
+
+
+def fusion_in_words(bundle: Bundle) -> str:
+    """Say which modality answers, and for which labels another one does."""
+    fusion = bundle.fusion
+    if not isinstance(fusion, ClassModelTable):
+        return "the majority of the modalities"
+    default, others = fusion.ranking[0], fusion.ranking[1:]
+    called = {name: [label for label, row in fusion.table.items() if row.modality == name] for name in others}
+    exceptions = "".join(f"; {name} for {', '.join(labels)}" for name, labels in called.items() if labels)
+    return f"class-model table {fusion.version}: {default}{exceptions}"
+
+
+def _models(bundle: Bundle) -> str:
+    table = Table("model", "backbone", "input", "size", "test accuracy", "int8 agrees with float", box=None)
+    for name, model in bundle.manifest.models.items():
+        metrics = bundle.manifest.metrics.get(name, {})
+        size = (bundle.path / model.file).stat().st_size
+        table.add_row(
+            name,
+            f"{model.backbone} x{model.alpha:g}",
+            " x ".join(map(str, model.input.shape[1:])) + f" {model.input.dtype}",
+            f"{size / 1e6:.2f} MB",
+            *(f"{metrics[key]:.3f}" if key in metrics else "-" for key in ("test_accuracy", "int8_agreement")),
+        )
+    buffer = io.StringIO()
+    Console(file=buffer, width=110).print(table)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""One Clip in, one Second out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .clip import MODALITIES, UNKNOWN, Clip, Second, Vote
+from .features import features
+from .fusion import vote
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+
+class Pipeline:
+    """The bundle's models, features and fusion as one callable.
+
+    `threads` are given to each interpreter; by default the cores of the machine, at most 4.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self._manifest = bundle.manifest
+        self._models = {name: bundle.model(name, threads) for name in MODALITIES if name in bundle.manifest.models}
+        self._fusion = bundle.fusion
+
+    def __call__(self, clip: Clip) -> Second | None:
+        """Decide what a clip shows; None when it holds nothing that the bundle's models judge."""
+        began = time.perf_counter()
+        votes = self.votes(clip)
+        if not votes:
+            return None
+        decision = self._fusion(votes)
+        known = decision.score >= self._manifest.thresholds.unknown
+        return Second(
+            start=clip.start,
+            label=decision.label if known else UNKNOWN,
+            class_index=self._manifest.labels.index(decision.label) if known else -1,
+            score=decision.score,
+            probabilities=decision.probabilities,
+            votes=votes,
+            winner=decision.winner,
+            row=decision.row,
+            rule=self._fusion.rule,
+            latency_ms=1000 * (time.perf_counter() - began),
+            faults=clip.faults,
+        )
+
+    def votes(self, clip: Clip) -> tuple[Vote, ...]:
+        """Ask each model that the clip has media for."""
+        votes = []
+        for name, model in self._models.items():
+            tensor = features(clip, self._manifest, name)
+            if tensor is not None:
+                votes.append(vote(name, model(tensor), self._manifest.labels))
+        return tuple(votes)

@@ -1,0 +1,100 @@
+"""One second at a time: the loop that carries media to decisions, events and those who listen."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+from .bundle import DEMO, Bundle
+from .clip import Event, Second
+from .config import Config
+from .events import Segmenter
+from .messages import Message, Stamp, event_message, info, tick, topic_id
+from .mqtt import MqttPublisher
+from .pipeline import Pipeline
+from .sinks import JsonLines, Sink, deliver
+from .sources import Source, ahead, paced
+from .windows import Windower, clips
+
+CLIPS_AHEAD = 2
+"""Decoding may run this many seconds ahead of the decision: enough to overlap, little to hold in memory."""
+
+
+def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
+    """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
+
+    Raises BundleError, SourceError, MqttError or SinkError before anything is sent, SourceError later only when
+    nothing in the source could be decoded. Events that are open when the media or the process ends are ended.
+    """
+    bundle = Bundle.load(config.bundle or DEMO)
+    pipeline = Pipeline(bundle, config.threads or None)
+    judged = 0
+    with ExitStack() as stack:
+        source, windower = open_media(config.source.url, bundle)
+        stack.enter_context(source)
+        stamp = make_stamp(config, bundle)
+        sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source)]
+        for sink in sinks:
+            stack.callback(sink.close)
+        segmenter = Segmenter(config.events, stamp.boot)
+        to_message = stamper(stamp)
+        packets = paced(source) if config.source.pace == "realtime" else source
+        try:
+            for clip in ahead(clips(packets, windower), CLIPS_AHEAD):
+                second = pipeline(clip)
+                if second is not None:
+                    judged += 1
+                    records: list[Second | Event] = [second, *segmenter.push(second)]
+                    for record in records:
+                        deliver(to_message(record), sinks)
+        finally:
+            for event in segmenter.flush():
+                deliver(to_message(event), sinks)
+    return judged
+
+
+def open_media(url: str, bundle: Bundle) -> tuple[Source, Windower]:
+    """Open a source for what the bundle judges, with the windower that cuts it."""
+    manifest = bundle.manifest
+    source = Source(url, manifest.clip.sample_rate_hz, video=manifest.sees, audio=manifest.hears)
+    return source, Windower(manifest.clip, video=source.video, audio=source.audio)
+
+
+def make_stamp(config: Config, bundle: Bundle) -> Stamp:
+    """Say who speaks: node, source, this start of the process, and the models and table in force."""
+    return Stamp(
+        node=topic_id(config.mqtt.node or socket.gethostname()),
+        source=topic_id(config.source.name or Path(config.source.url).stem),
+        boot=secrets.token_hex(4),
+        epoch_ns=time.time_ns(),
+        model=f"{bundle.manifest.name}-{bundle.manifest.version}",
+        sha256=bundle.sha256,
+        table=bundle.fusion.version,
+    )
+
+
+def stamper(stamp: Stamp) -> Callable[[Second | Event], Message]:
+    """Turn records into messages, each kind counted on its own, so that a subscriber can notice a gap."""
+    ticks, events = count(1), count(1)
+
+    def to_message(record: Second | Event) -> Message:
+        if isinstance(record, Second):
+            return tick(record, stamp, next(ticks))
+        return event_message(record, stamp, next(events))
+
+    return to_message
+
+
+def _configured_sinks(config: Config, bundle: Bundle, stamp: Stamp, source: Source) -> list[Sink]:
+    sinks: list[Sink] = []
+    if config.jsonl:
+        sinks.append(JsonLines(Path(config.jsonl)))
+    if config.mqtt.url:
+        roles = [name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)]
+        sinks.append(MqttPublisher(config.mqtt.url, stamp, info(bundle, stamp, config.events), roles))
+    return sinks
