@@ -41,13 +41,13 @@ class Preset:
     pixels: int
     head_epochs: int
     epochs: dict[Modality, int]
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     alpha: float = 0.35
-    batch: int = 32
+    batch: int = 16
 
 
 PRESETS = {
-    "demo": Preset(LABELS, 16, 3.0, 64, 1, {"rgb": 60, "flow": 36, "audio": 16}),
+    "demo": Preset(LABELS, 20, 3.0, 64, 1, {"rgb": 32, "flow": 22, "audio": 10}),
     "tiny": Preset(LABELS[:3], 3, 2.0, 32, 1, {"rgb": 2, "flow": 2, "audio": 2}),
 }
 

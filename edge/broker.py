@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -81,9 +81,9 @@ def _is_host(host: str) -> bool:
 class Connection:
     """A paho client that is kept connected: MQTT 5 first, 3.1.1 where the broker does not answer to that.
 
-    `on_up()` follows every connection, just before `up` turns true; `on_down(sentence)` follows once every
-    kind of failure. Both, and `on_message`, are called in paho's thread and must not wait. `on_ack(mid)` is
-    called while paho holds its locks: it may only put the id aside.
+    It asks for `topics` at QoS 1. `on_up()` follows every connection, and that, just before `up` turns true;
+    `on_down(sentence)` follows once every kind of failure. Both, and `on_message`, are called in paho's thread
+    and must not wait. `on_ack(mid)` is called while paho holds its locks: it may only put the id aside.
     """
 
     def __init__(
@@ -93,13 +93,14 @@ class Connection:
         *,
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
+        topics: Sequence[str] = (),
         on_message: Callable[[MQTTMessage], None] | None = None,
         on_ack: Callable[[int], None] | None = None,
         will: tuple[str, str] | None = None,
         session_seconds: int = 0,
     ) -> None:
         self._url, self._client_id, self._will, self._session_seconds = url, client_id, will, session_seconds
-        self._report_up, self._report_down = on_up, on_down
+        self._topics, self._report_up, self._report_down = topics, on_up, on_down
         self._report_message, self._report_ack = on_message, on_ack
         self._swap = threading.Lock()
         self._client: Client | None = None
@@ -119,11 +120,6 @@ class Connection:
         """Hand a message to the network thread and return its id; while `up` or from `on_up`."""
         assert self._client is not None
         return self._client.publish(topic, payload, qos, retain).mid
-
-    def subscribe(self, *topics: str) -> None:
-        """Ask for topics at QoS 1; from `on_up`, as a new connection begins without them."""
-        assert self._client is not None
-        self._client.subscribe([(topic, 1) for topic in topics])
 
     def forget(self) -> None:
         """Drop what paho would send again; from `on_up`, by owners that send again themselves."""
@@ -175,6 +171,11 @@ class Connection:
         self._start(MQTTProtocolVersion.MQTTv311, instead_of=client)
         client.loop_stop()  # in paho's own thread this only asks it to end
 
+    def _ready(self) -> None:
+        self._since = time.monotonic()
+        self._report_up()
+        self.up, self.failing = True, False
+
     def _fail(self, what: str, kind: str | None = None) -> None:
         self.failing = True
         if (kind or what) not in self._said and not self._closed:
@@ -207,9 +208,10 @@ class Connection:
         if self._closed or client is not self._client:
             client.disconnect()
         elif not reason.is_failure:
-            self._since = time.monotonic()
-            self._report_up()
-            self.up, self.failing = True, False
+            if self._topics:
+                client.subscribe([(topic, 1) for topic in self._topics])
+            else:
+                self._ready()
         elif reason.value == 0x84 and client.protocol == MQTTProtocolVersion.MQTTv5:  # this version unsupported
             self._fall_back(client)
         elif reason.value in (0x86, 0x87):
@@ -249,6 +251,8 @@ class Connection:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self._fail("does not let us subscribe (check its access list)")
+        else:
+            self._ready()
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if self._report_message is not None:

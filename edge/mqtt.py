@@ -110,7 +110,8 @@ class MqttPublisher:
             self._send()
 
     def _on_down(self, sentence: str) -> None:
-        log.warning("%s; detection goes on and the connection is retried", sentence)
+        retried = "" if self._connection.up else " and the connection is retried"
+        log.warning("%s; detection goes on%s", sentence, retried)
         self._announce = True
 
     def _send(self) -> None:

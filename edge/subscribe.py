@@ -72,16 +72,11 @@ def subscribe(
     """
     inbox: SimpleQueue[MQTTMessage | str | None] = SimpleQueue()
     address = MqttUrl.parse(url)
-    topics = (f"{address.base}/+/status", f"{address.base}/+/+/event")
-
-    def on_up() -> None:
-        connection.subscribe(*topics)
-        inbox.put(None)
-
     connection = Connection(
         address,
         f"touchline-subscribe-{secrets.token_hex(4)}",
-        on_up=on_up,
+        topics=(f"{address.base}/+/status", f"{address.base}/+/+/event"),
+        on_up=lambda: inbox.put(None),
         on_down=inbox.put,
         on_message=inbox.put,
         session_seconds=SESSION_SECONDS,
@@ -128,7 +123,7 @@ class _Listener:
             self._connected, self._lost = True, False
         elif self._connected:
             self._lost = True
-            self._on_note(f"{item}; waiting for it to come back")
+            self._on_note(f"{item}; the connection is retried")
         else:
             raise MqttError(item)
 

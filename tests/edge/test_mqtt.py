@@ -15,7 +15,7 @@ from pathlib import Path
 
 import made
 import pytest
-from brokers import free_port, until
+from brokers import free_port, mosquitto, until
 
 from edge import mqtt
 from edge.messages import encode, read_event
@@ -186,6 +186,20 @@ def test_connects_once_it_is_let_in(locked_broker, publish, caplog):
     assert "s3cret" not in caplog.text
 
 
+def test_what_the_access_list_forbids_is_said_once(tmp_path, publish, caplog):
+    rules = tmp_path / "rules"
+    rules.write_text("topic read #\n")
+    broker = mosquitto(tmp_path, "allow_anonymous true", f"acl_file {rules}").start()
+    publisher = publish(broker.url)
+    publisher(made.event_message())
+    publisher.close()
+    broker.close()
+    expected = (
+        f"mqtt broker 127.0.0.1:{broker.port}: does not let us publish (check its access list); detection goes on"
+    )
+    assert warnings(caplog) == [expected]
+
+
 @pytest.mark.parametrize("user", ["me:wrong@", ""])
 def test_a_wrong_password_is_said_once(locked_broker, publish, caplog, user):
     publisher = publish(f"mqtt://{user}127.0.0.1:{locked_broker.port}")
@@ -276,6 +290,25 @@ def test_a_restarted_broker_gets_the_birth_again_and_no_stale_label(stopped_brok
     assert listener.payloads(f"{SOURCE}/label") == ["golf"]
     assert ": connection lost" in warnings(caplog)[0]
     assert caplog.text.count(": connected") == 2
+
+
+def test_what_a_dead_broker_did_not_acknowledge_is_sent_again_but_no_stale_state(stopped_broker, publish, caplog):
+    broker = stopped_broker.start()
+    publisher = publish(broker.url)
+    broker.listen().wait(f"{SOURCE}/label", "none")
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    publisher(made.event_message(1))
+    time.sleep(0.2)
+    broker.process.kill()
+    assert until(lambda: warnings(caplog))
+    publisher(made.event_message(2, label="golf", count=2))
+    broker.stop()
+    listener = broker.start().listen()
+    assert until(lambda: len(listener.payloads(f"{SOURCE}/event")) >= 2)
+    publisher.close()
+    listener.wait(f"{NODE}/status", "stopped")
+    assert [read_event(payload.encode()).seq for payload in listener.payloads(f"{SOURCE}/event")] == [1, 2]
+    assert listener.payloads(f"{SOURCE}/label") == ["golf"]
 
 
 def test_falls_back_to_311(old_broker, publish, caplog):

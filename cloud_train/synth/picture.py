@@ -87,7 +87,7 @@ def _draw(canvas: Image, shape: Shape) -> None:
     placed = cv2.perspectiveTransform(points, _COURT) if shape.on_floor else points
     pixels = np.rint(placed + np.array([CANVAS_WIDTH / 2, CANVAS_HEIGHT / 2])).astype(np.int32)
     if shape.line_px:
-        cv2.polylines(canvas, pixels, False, shape.colour, shape.line_px, cv2.LINE_AA)
+        cv2.polylines(canvas, pixels, isClosed=False, color=shape.colour, thickness=shape.line_px, lineType=cv2.LINE_AA)
     else:
         cv2.fillPoly(canvas, pixels, shape.colour, cv2.LINE_AA)
 

@@ -23,13 +23,13 @@ from av.video.stream import VideoStream
 from rich.console import Console
 from rich.progress import Progress
 
-from . import synth_indoors as indoors
-from . import synth_motion as motion
-from . import synth_outdoors as outdoors
-from . import synth_sound as audio
-from .synth_motion import Motion
-from .synth_picture import Image, Picture
-from .synth_sound import Samples, Synth
+from . import indoors
+from . import motion
+from . import outdoors
+from . import audio
+from .motion import Motion
+from .picture import Image, Picture
+from .audio import Samples, Synth
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,12 @@ def write_world(
     for label in {label for _, label, _ in jobs}:
         (Path(directory) / label).mkdir(parents=True, exist_ok=True)
     if jobs:
-        _write_all(jobs, seconds, seed, processes, progress)
+        _write_all(jobs, seconds=seconds, seed=seed, processes=processes, progress=progress)
     return paths
 
 
 def _write_all(
-    jobs: list[tuple[Path, str, int]], seconds: float, seed: int, processes: int | None, progress: bool
+    jobs: list[tuple[Path, str, int]], *, seconds: float, seed: int, processes: int | None, progress: bool
 ) -> None:
     workers = min(processes or os.cpu_count() or 1, len(jobs))
     # One OpenCV thread each: the processes already fill the cores.
@@ -173,12 +173,15 @@ def _rng(seed: int, label: str, stream: int) -> np.random.Generator:
 
 def _check_segments(segments: Sequence[tuple[str, float]]) -> None:
     if not segments:
-        raise ValueError("a recording needs at least one segment")
+        message = "a recording needs at least one segment"
+        raise ValueError(message)
     for label, seconds in segments:
         if label not in SPORTS:
-            raise ValueError(f"unknown sport {label!r}: the synthetic world has {', '.join(LABELS)}")
+            message = f"unknown sport {label!r}: the synthetic world has {', '.join(LABELS)}"
+            raise ValueError(message)
         if not 0 < seconds < float("inf"):
-            raise ValueError(f"segment {label!r} lasts {seconds} seconds: it must last longer than 0")
+            message = f"segment {label!r} lasts {seconds} seconds: it must last longer than 0"
+            raise ValueError(message)
 
 
 def _moments(

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .synth_picture import (
+from .picture import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
     HORIZON_PX,
@@ -258,13 +258,15 @@ def _swimmer(frame: Image, figure: _Figure, view: Matrix, foot_px: npt.NDArray[n
 
 def _car(frame: Image, figure: _Figure, view: Matrix, foot_px: npt.NDArray[np.float64], time: float) -> None:
     pen = _Pen(frame, figure, view, foot_px)
+    spin = 2 * np.pi * (figure.stride_hz * time + figure.phase)
+    hub_x, hub_y = 0.04 * np.cos(spin), 0.04 * np.sin(spin)
     pen.line(figure.shirt, (-0.55, 0.17), (0.6, 0.13), 0.17)
     pen.line(figure.shorts, (-0.62, 0.36), (-0.5, 0.2), 0.09)
     pen.line(figure.shorts, (0.62, 0.06), (0.78, 0.06), 0.06)
     pen.dot(figure.skin, (-0.02, 0.31), 0.07)
     for x in (-0.4, 0.45):
         pen.dot((24, 24, 28), (x, 0.09), 0.14)
-        pen.dot((150, 150, 155), (x, 0.09), 0.05)
+        pen.dot((150, 150, 155), (x + hub_x, 0.09 + hub_y), 0.05)
 
 
 _FIGURES: dict[str, Drawing] = {"person": _person, "skier": _skier, "swimmer": _swimmer, "car": _car}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import cycle
 from math import cos, pi, sin
 
-from .synth_picture import Colour, Point, Shape
+from .picture import Colour, Point, Shape
 
 WHITE, BLACK, GREY, DARK = (240, 240, 240), (20, 20, 24), (120, 122, 126), (44, 44, 58)
 RED, BLUE, YELLOW, ORANGE = (205, 40, 45), (40, 80, 190), (240, 205, 50), (225, 120, 40)

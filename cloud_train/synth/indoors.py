@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .synth_picture import Picture
-from .synth_shapes import (
+from .picture import Picture
+from .shapes import (
     BLACK,
     BLUE,
     DARK,
