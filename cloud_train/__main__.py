@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -23,7 +22,6 @@ MODALITIES = ("rgb", "flow", "audio")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 2 for usage and data, 1 for failure at run time."""
     arguments = parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -202,6 +200,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
 def _fit(arguments: argparse.Namespace) -> int:
     from .args import Args
+    from .backend import load_tensorflow
     from .dataset import INDEX, Dataset
     from .split import split
 
@@ -216,6 +215,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         dataset = replace(dataset, recordings=split(dataset.recordings))
         dataset.save()
 
+    load_tensorflow()  # takes seconds: only after the data was found good
     from .train import fit
 
     run = fit(dataset, arguments.modality, args, arguments.out)
@@ -229,7 +229,7 @@ def _fuse(arguments: argparse.Namespace) -> int:
 
     from .dataset import write_atomically
     from .fusion import fuse
-    from .train import Run
+    from .runs import Run
 
     table, unknown = fuse([Run.load(path) for path in arguments.runs])
     write_atomically(Path(arguments.out), write_fusion(table))
@@ -239,21 +239,22 @@ def _fuse(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from .export import export
-    from .train import Run
+    from edge.describe import describe
+
+    from .backend import load_tensorflow
+    from .runs import Run
 
     runs = [Run.load(path) for path in arguments.runs]
+    load_tensorflow()
+    from .export import export
+
     bundle = export(
         runs,
         arguments.out,
         name=arguments.name or Path(arguments.out).resolve().name,
         version=arguments.version,
     )
-    for name in bundle.manifest.models:
-        metrics = bundle.manifest.metrics[name]
-        sys.stdout.write(
-            f"{name}: int8 gives float's label for {metrics['int8_agreement']:.3f} of {metrics['looks']} test looks\n"
-        )
+    sys.stdout.write(describe(bundle))
     return 0
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .dataset import Looks
-    from .train import Run
+    from .runs import Run
 
 MINIMUM_MARGIN = 0.02
 """A modality replaces the best one for a label only if its F1 there is better by this: less is noise."""
@@ -49,7 +49,7 @@ def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
     """Choose for each label the modality with the best validation F1, and the best one overall as default.
 
     Rows that name another modality than the default are taken in the order of their margin, and only if the fused
-    validation decisions get better by them: a row also answers for the seconds that call it by mistake.
+    validation decisions are not worse for them: a row also answers for the seconds that call it by mistake.
     """
     scores = single_scores(votes, labels)
     ranking = tuple(sorted(scores, key=lambda name: -scores[name].mean()))
@@ -67,7 +67,7 @@ def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
             break
         bolder = ClassModelTable({**table.table, labels[i]: row(i, best[i])}, ranking)
         bolder_right = right_decisions(votes, bolder, labels)
-        if bolder_right > right:
+        if bolder_right >= right:
             table, right = bolder, bolder_right
     return table
 

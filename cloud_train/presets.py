@@ -16,6 +16,7 @@ from edge.tflite import default_threads
 
 from . import progress
 from .args import Args
+from .backend import load_tensorflow
 from .dataset import Dataset, extract, find_recordings
 from .evaluate import Score, evaluate
 from .split import split
@@ -24,7 +25,7 @@ from .synth import LABELS, write_world
 if TYPE_CHECKING:
     from edge.bundle import Bundle
 
-    from .train import Run
+    from .runs import Run
 
 SAMPLE_RATE_HZ = 16000
 FLOW_BOUND = 0.15
@@ -85,7 +86,7 @@ def run_all(name: str, out: str | Path) -> tuple[Bundle, dict[str, Score]]:
     dataset.save()
 
     runs = fit_all(dataset, {modality: _args(preset, modality) for modality in MODALITIES}, out / "runs")
-    from .export import export  # TensorFlow takes seconds: only now
+    from .export import export
 
     bundle = export(runs, out / "bundle", name=f"sports{len(preset.labels)}-{name}", version="1.0.0")
     return bundle, evaluate(bundle, [r for r in dataset.recordings if r.side == "test"])
@@ -93,6 +94,7 @@ def run_all(name: str, out: str | Path) -> tuple[Bundle, dict[str, Score]]:
 
 def fit_all(dataset: Dataset, args: dict[Modality, Args], out: Path) -> list[Run]:
     """Train the modalities in two processes of half the cores each: small models use one core better than two."""
+    load_tensorflow()
     with ProcessPoolExecutor(2, get_context("spawn"), half_the_cores) as pool:
         from .train import fit
 
@@ -102,6 +104,7 @@ def fit_all(dataset: Dataset, args: dict[Modality, Args], out: Path) -> list[Run
 
 def half_the_cores() -> None:
     """Prepare a training process that shares the machine and the terminal with another: lines instead of bars."""
+    load_tensorflow()
     import tensorflow as tf
 
     threads = max(1, default_threads() // 2)

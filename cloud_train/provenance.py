@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .train import Run
+    from .runs import Run
 
 
 def provenance(runs: Sequence[Run]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def provenance(runs: Sequence[Run]) -> dict[str, Any]:
         "git_commit": git_commit(),
         "data_sha256": runs[0].data_sha256,
         "runs": {run.modality: {**asdict(run.args), "training_seconds": round(run.seconds, 1)} for run in runs},
-        "libraries": {name: version(name) for name in ("keras", "litert-quantizer", "numpy", "opencv-python-headless")},
+        "libraries": {name: version(name) for name in ("keras", "numpy", "opencv-python-headless")},
     }
 
 

@@ -41,17 +41,20 @@ def fusion_in_words(bundle: Bundle) -> str:
 
 
 def _models(bundle: Bundle) -> str:
-    table = Table("model", "backbone", "input", "size", "test accuracy", "int8 agrees with float", box=None)
+    """Lay out the models with their accuracy on the test seconds, in float and in int8, and how often these agree."""
+    table = Table("", "backbone", "input", "size", "float", "int8", "agree", "agree where decided", box=None)
     for name, model in bundle.manifest.models.items():
-        metrics = bundle.manifest.metrics.get(name, {})
+        shape = " x ".join(map(str, model.input.shape[1:]))
         size = (bundle.path / model.file).stat().st_size
-        table.add_row(
-            name,
-            f"{model.backbone} x{model.alpha:g}",
-            " x ".join(map(str, model.input.shape[1:])) + f" {model.input.dtype}",
-            f"{size / 1e6:.2f} MB",
-            *(f"{metrics[key]:.3f}" if key in metrics else "-" for key in ("test_accuracy", "int8_agreement")),
-        )
+        backbone = f"{model.backbone} x {model.alpha:g}"
+        table.add_row(name, backbone, f"{shape} {model.input.dtype}", f"{size / 1e6:.2f} MB", *_scores(bundle, name))
+    table.add_row("fused", "", "", "", *_scores(bundle, "fused"))
     buffer = io.StringIO()
     Console(file=buffer, width=110).print(table)
     return buffer.getvalue()
+
+
+def _scores(bundle: Bundle, name: str) -> tuple[str, ...]:
+    metrics = bundle.manifest.metrics.get(name, {})
+    keys = ("float_accuracy", "int8_accuracy", "int8_agreement", "int8_agreement_decided")
+    return tuple("-" if metrics.get(key) is None else f"{metrics[key]:.3f}" for key in keys)

@@ -73,11 +73,10 @@ class Segmenter:
         return self._end()
 
     def _supports(self, second: Second, run: _Run | None) -> bool:
-        return (
-            run is not None
-            and second.probabilities[run.class_index] >= self._config.off_score
-            and (second.label in (run.label, UNKNOWN) or second.score < self._config.on_score)
-        )
+        """Whether a second carries a run on: it says the same, or nothing, and the label is still likely enough."""
+        if run is None or second.label not in (run.label, UNKNOWN):
+            return False
+        return second.probabilities[run.class_index] >= self._config.off_score
 
     def _extend(self, run: _Run, second: Second) -> None:
         run.scores.append(second.probabilities[run.class_index])

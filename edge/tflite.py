@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .manifest import BundleError, TensorSpec
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +31,11 @@ class TfliteModel:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        make = interpreter_class()
         try:
-            self._interpreter = interpreter_class()(model_path=str(path), num_threads=threads or default_threads())
-            self._interpreter.allocate_tensors()
+            with quiet():
+                self._interpreter = make(model_path=str(path), num_threads=threads or default_threads())
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             msg = f"{path.name}: not a usable TFLite model ({str(error).splitlines()[0]})"
             raise BundleError(msg) from None

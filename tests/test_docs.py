@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import re
 import shlex
 import typing
@@ -16,6 +17,7 @@ import pytest
 
 from cloud_train.__main__ import parser as train_parser
 from edge.__main__ import parser as edge_parser
+from edge.config import Config
 from edge.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +30,9 @@ def definitions(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
 
@@ -95,7 +99,17 @@ def manifest_table() -> str:
     return "\n".join(rows)
 
 
-GENERATED = {("bundle.md", "manifest-keys"): manifest_table}
+def settings() -> str:
+    """The configuration with its defaults, as TOML."""
+    config = dataclasses.asdict(Config())
+    tables = {name: value for name, value in config.items() if isinstance(value, dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in config.items() if name not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(["```toml", *lines, "```"])
+
+
+GENERATED = {("docs/bundle.md", "manifest-keys"): manifest_table, ("README.md", "settings"): settings}
 
 
 def generated(page: Path, mark: str, content: str) -> str:
@@ -110,12 +124,12 @@ def generated(page: Path, mark: str, content: str) -> str:
 
 @pytest.mark.parametrize(("name", "mark"), GENERATED)
 def test_generated_parts_are_fresh(name: str, mark: str):
-    page = ROOT / "docs" / name
+    page = ROOT / name
     fresh = generated(page, mark, GENERATED[name, mark]())
     assert page.read_text(encoding="utf-8") == fresh, "run: python tests/test_docs.py"
 
 
 if __name__ == "__main__":
     for (page_name, part), make in GENERATED.items():
-        target_page = ROOT / "docs" / page_name
+        target_page = ROOT / page_name
         target_page.write_text(generated(target_page, part, make()), encoding="utf-8")

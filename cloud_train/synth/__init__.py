@@ -20,16 +20,13 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
-from rich.console import Console
-from rich.progress import Progress
 
-from . import indoors
-from . import motion
-from . import outdoors
-from . import audio
+from cloud_train.progress import track
+
+from . import audio, indoors, motion, outdoors
+from .audio import Samples, Synth
 from .motion import Motion
 from .picture import Image, Picture
-from .audio import Samples, Synth
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,6 @@ def write_world(
     seed: int,
     processes: int | None = None,
     labels: Sequence[str] = LABELS,
-    progress: bool = True,
 ) -> list[Path]:
     """Write `directory/<label>/<label>-<seed>-<NNN>.mp4` in parallel, leaving alone what is already there.
 
@@ -139,27 +135,23 @@ def write_world(
     for label in {label for _, label, _ in jobs}:
         (Path(directory) / label).mkdir(parents=True, exist_ok=True)
     if jobs:
-        _write_all(jobs, seconds=seconds, seed=seed, processes=processes, progress=progress)
+        _write_all(jobs, seconds=seconds, seed=seed, processes=processes)
     return paths
 
 
-def _write_all(
-    jobs: list[tuple[Path, str, int]], *, seconds: float, seed: int, processes: int | None, progress: bool
-) -> None:
+def _write_all(jobs: list[tuple[Path, str, int]], *, seconds: float, seed: int, processes: int | None) -> None:
     workers = min(processes or os.cpu_count() or 1, len(jobs))
     # One OpenCV thread each: the processes already fill the cores.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), cv2.setNumThreads, (1,))
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("writing recordings", total=len(jobs))
-        try:
-            for done in as_completed(
-                pool.submit(write_recording, path, [(label, seconds)], seed=_recording_seed(seed, number))
-                for path, label, number in jobs
-            ):
-                done.result()
-                bar.advance(task)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        recordings = [
+            pool.submit(write_recording, path, [(label, seconds)], seed=_recording_seed(seed, number))
+            for path, label, number in jobs
+        ]
+        for done in track(as_completed(recordings), "rendering recordings", len(recordings)):
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _recording_seed(seed: int, number: int) -> int:

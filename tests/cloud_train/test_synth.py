@@ -112,7 +112,6 @@ def test_a_world_goes_on_where_it_stopped(tmp_path: Path) -> None:
             seed=7,
             processes=1,
             labels=("golf",),
-            progress=False,
         )
 
     (first,) = write(1)
