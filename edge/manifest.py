@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -167,13 +168,15 @@ class Manifest:
         for name, model in self.models.items():
             if getattr(self.features, name) is None:
                 msg = f"{where}: models.{name} has no features.{name}"
-            elif model.output.shape[-1] != len(self.labels):
-                msg = (
-                    f"{where}: models.{name}.output has {model.output.shape[-1]} classes, labels has {len(self.labels)}"
-                )
-            else:
-                continue
-            raise BundleError(msg)
+                raise BundleError(msg)
+            if model.output.shape[-1] != len(self.labels):
+                classes = model.output.shape[-1]
+                msg = f"{where}: models.{name}.output has {classes} classes, labels has {len(self.labels)}"
+                raise BundleError(msg)
         if len(set(self.labels)) != len(self.labels) or not self.labels:
             msg = f"{where}: labels must be present and distinct"
             raise BundleError(msg)
+        for file in (self.fusion, *self.files, *(model.file for model in self.models.values())):
+            if Path(file).name != file:
+                msg = f"{where}: file name {file!r} leads out of the bundle; name a file in it"
+                raise BundleError(msg)
