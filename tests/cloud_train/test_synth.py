@@ -98,9 +98,11 @@ def test_a_recording_holds_its_segments_with_picture_and_sound_side_by_side(tmp_
 
 
 def test_the_same_seed_writes_the_same_file(tmp_path: Path) -> None:
-    for name in ("one.mp4", "two.mp4"):
-        write_recording(tmp_path / name, [("golf", 0.4)], seed=3)
-    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
+    written = []
+    for _ in range(4):
+        write_recording(tmp_path / "one.mp4", [("americanfootball", 3.0)], seed=3)
+        written.append((tmp_path / "one.mp4").read_bytes())
+    assert len(set(written)) == 1
 
 
 def test_a_world_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -169,3 +169,20 @@ def test_ahead_carries_failures_over():
     assert next(taken) == 1
     with pytest.raises(SourceError, match="the cable is out"):
         next(taken)
+
+
+def test_a_rotated_recording_is_turned_upright(tmp_path: Path):
+    plain = write_video(tmp_path / "plain.mp4", seconds=1)
+    data = bytearray(plain.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    quarter_turn = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    data[matrix : matrix + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in quarter_turn)
+    (tmp_path / "turned.mp4").write_bytes(data)
+    spec = ClipSpec(frames_per_second=5, width=48, height=48, sample_rate_hz=16000)
+    upright, turned = (
+        next(clips(Source(str(path), 16000), Windower(spec, audio=False))).frames
+        for path in (plain, tmp_path / "turned.mp4")
+    )
+    assert upright is not None
+    assert turned is not None
+    assert np.array_equal(turned, np.rot90(upright, -1, axes=(1, 2))), "the matrix turns clockwise"
