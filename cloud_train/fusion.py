@@ -48,8 +48,8 @@ def f1_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
 def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
     """Choose for each label the modality with the best validation F1, and the best one overall as default.
 
-    Rows that name another modality than the default are taken in the order of their margin, and only if the fused
-    validation decisions are not worse for them: a row also answers for the seconds that call it by mistake.
+    Rows that name another modality than the default are taken in the order of their margin, and only if the true
+    labels become more probable by them: a row also answers for the seconds that call it by mistake.
     """
     scores = single_scores(votes, labels)
     ranking = tuple(sorted(scores, key=lambda name: -scores[name].mean()))
@@ -61,20 +61,20 @@ def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
     best = {i: max(ranking, key=lambda name: scores[name][i]) for i in range(len(labels))}
     margin = {i: scores[best[i]][i] - scores[default][i] for i in best}
     table = ClassModelTable({label: row(i, default) for i, label in enumerate(labels)}, ranking)
-    right = right_decisions(votes, table, labels)
+    quality = true_probability(votes, table)
     for i in sorted(best, key=lambda i: -margin[i]):
         if margin[i] < MINIMUM_MARGIN:
             break
         bolder = ClassModelTable({**table.table, labels[i]: row(i, best[i])}, ranking)
-        bolder_right = right_decisions(votes, bolder, labels)
-        if bolder_right >= right:
-            table, right = bolder, bolder_right
+        bolder_quality = true_probability(votes, bolder)
+        if bolder_quality > quality:
+            table, quality = bolder, bolder_quality
     return table
 
 
-def right_decisions(votes: Votes, fusion: Fusion, labels: Sequence[str]) -> int:
-    """Count the seconds that are fused to their true label."""
-    return sum(fusion(cast).label == labels[truth] for truth, cast in votes.values())
+def true_probability(votes: Votes, fusion: Fusion) -> float:
+    """Give the mean probability that the fused seconds give to their true labels."""
+    return float(np.mean([fusion(cast).probabilities[truth] for truth, cast in votes.values()]))
 
 
 def single_scores(votes: Votes, labels: Sequence[str]) -> dict[Modality, NDArray[np.float64]]:
