@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -62,11 +63,13 @@ def _backbone(shape: tuple[int, int, int], backbone: Backbone, alpha: float, wei
         raise DataError(msg)
     arguments["weights"] = None if weights == "none" else weights
     try:
-        if backbone == "resnet50":
-            network = keras.applications.ResNet50(**arguments)
-        else:
-            network = keras.applications.MobileNetV2(alpha=alpha, **arguments)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Skipping")  # else what does not fit is left at random
+            if backbone == "resnet50":
+                network = keras.applications.ResNet50(**arguments)
+            else:
+                network = keras.applications.MobileNetV2(alpha=alpha, **arguments)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         width = f" at width {alpha:g}" if backbone == "mobilenet_v2" else ""
         msg = f"weights {weights}: do not fit {backbone}{width} without its top ({str(error).splitlines()[0][:160]})"
         raise DataError(msg) from None
