@@ -48,8 +48,8 @@ def f1_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
 def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
     """Choose for each label the modality with the best validation F1, and the best one overall as default.
 
-    Rows that name another modality than the default are taken in the order of their margin, and only if the true
-    labels become more probable by them: a row also answers for the seconds that call it by mistake.
+    Rows that name another modality than the default are taken in the order of their margin, unless the true
+    labels become less probable by them: a row also answers for the seconds that call it by mistake.
     """
     scores = single_scores(votes, labels)
     ranking = tuple(sorted(scores, key=lambda name: -scores[name].mean()))
@@ -67,7 +67,7 @@ def estimate_table(votes: Votes, labels: Sequence[str]) -> ClassModelTable:
             break
         bolder = ClassModelTable({**table.table, labels[i]: row(i, best[i])}, ranking)
         bolder_quality = true_probability(votes, bolder)
-        if bolder_quality > quality:
+        if bolder_quality >= quality:  # equal where no validation second calls the row: F1 alone decides then
             table, quality = bolder, bolder_quality
     return table
 
