@@ -41,13 +41,13 @@ class Row:
 
 @dataclass(frozen=True)
 class ClassModelTable:
-    """The class-model strategy of the reference: a label voted for by anyone calls the modality best at that label.
+    """The class-model strategy of the reference: a label that is voted for calls the modality best at that label.
 
-    If a label among the votes has a row that names another modality than the default one (the first of `ranking`),
-    that modality's answer is taken, else the default one's. With two votes and one such row this is, word for word,
-    the post's rule: "If the class is found among two labels associated with a 1-second sample, vote for the audio
-    model. Otherwise, vote for the RGB model." Where several rows apply, the one with the largest margin wins; a
-    modality without a vote this second is passed over.
+    The default is the first of `ranking` that voted. A label's row that names another modality applies if the default
+    or that modality itself votes for the label; then the row's modality answers, else the default. For pictures and
+    sound that is, word for word, the post's rule: "If the class is found among two labels associated with a 1-second
+    sample, vote for the audio model. Otherwise, vote for the RGB model." Where several rows apply, the one with the
+    largest margin wins; a modality without a vote this second is passed over.
     """
 
     table: dict[str, Row]
@@ -59,14 +59,13 @@ class ClassModelTable:
         """Decide among at least one vote."""
         present = {vote.modality: vote for vote in votes}
         default = next(modality for modality in self.ranking if modality in present)
-        candidates = [
-            vote.label
-            for vote in votes
-            if vote.label in self.table
-            and self.table[vote.label].modality in present
-            and self.table[vote.label].modality != default
+        rows = [
+            label
+            for modality in present
+            for label in {present[default].label, present[modality].label}
+            if modality != default and label in self.table and self.table[label].modality == modality
         ]
-        row = max(candidates, key=lambda label: self.table[label].margin(default), default=None)
+        row = max(rows, key=lambda label: self.table[label].margin(default), default=None)
         vote = present[default if row is None else self.table[row].modality]
         return Decision(vote.label, vote.score, vote.probabilities, vote.modality, row)
 

@@ -54,6 +54,12 @@ def test_the_largest_margin_decides_between_rows():
     assert (decision.winner, decision.row, decision.label) == ("flow", "golf", "golf")
 
 
+def test_a_third_modality_calls_no_row():
+    """What flow takes for badminton says nothing about whether to trust the sound."""
+    decision = posts_table()([cast("rgb", "golf"), cast("flow", "badminton"), cast("audio", "tennis")])
+    assert (decision.winner, decision.row, decision.label) == ("rgb", None, "golf")
+
+
 def test_a_missing_modality_is_passed_over():
     assert posts_table()([cast("rgb", "badminton")]).winner == "rgb"
     assert posts_table()([cast("audio", "golf"), cast("flow", "tennis")]).winner == "audio"
