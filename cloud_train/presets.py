@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edge.clip import MODALITIES, Modality
 from edge.manifest import AudioFeatures, ClipSpec, Features, FlowFeatures, Manifest, RgbFeatures
-from edge.tflite import default_threads
+from edge.tflite import cores
 
 from . import progress
 from .args import Args
@@ -107,7 +107,7 @@ def half_the_cores() -> None:
     load_tensorflow()
     import tensorflow as tf
 
-    threads = max(1, default_threads() // 2)
+    threads = max(1, cores() // 2)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     progress.console = Console(stderr=True, force_terminal=False)

@@ -67,7 +67,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--mqtt", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
-    run.add_argument("--threads", type=_count, metavar="N", help="threads for each model (default: cores, at most 4)")
+    run.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="threads for each model (default: 1 if small, else the cores, at most 4)",
+    )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
 
     check = _command(commands, _check, "check", "verify a bundle: hashes, tensors, features, scores, fusion",
@@ -89,7 +94,12 @@ def parser() -> argparse.ArgumentParser:
                      "touchline bench bundles/match match.mp4 --json figures.json")  # fmt: skip
     bench.add_argument("bundle", metavar="BUNDLE")
     bench.add_argument("source", nargs="?", metavar="SOURCE", help="a media file (default: the bundle's golden clips)")
-    bench.add_argument("--threads", type=_count, metavar="N", help="threads for each model (default: cores, at most 4)")
+    bench.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="threads for each model (default: 1 if small, else the cores, at most 4)",
+    )
     bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
 
     subscribe = _command(commands, _subscribe, "subscribe", "print the events that devices publish, each once",

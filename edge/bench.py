@@ -5,27 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .bundle import GOLDEN, Bundle
-from .clip import Clip
+from .clip import Clip, Modality
 from .features import features
 from .fusion import vote
 from .golden import Golden
 from .manifest import BundleError
 from .pipeline import Pipeline
 from .sources import ahead
-from .tflite import default_threads, quantize
+from .tflite import TfliteModel, quantize
 from .windows import clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from .sources import Source
     from .windows import Windower
 
 T = TypeVar("T")
 MINIMUM_CLIPS = 20
+BARE = "bare "
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Bench:
     """
 
     seconds: int
-    threads: int
+    threads: dict[Modality, int]
     stages: dict[str, float]
     invoke_ms: float
     ratio_to_bare: float
@@ -46,43 +51,57 @@ class Bench:
 
 
 def bench(bundle: Bundle, open_source: Callable[[], tuple[Source, Windower]] | None, threads: int | None) -> Bench:
-    """Measure a bundle on a source, or on its own golden clips when there is none."""
-    stages: dict[str, float] = {}
+    """Measure a bundle on a source, or on its own golden clips when there is none; medians over the clips."""
+    decoding = {}
     if open_source is None:
         media = _golden_clips(bundle)
     else:
         source, windower = open_source()
         with source:
-            media, stages["decode and scale"] = _timed(lambda: list(clips(source, windower)))
-    repeats = -(-MINIMUM_CLIPS // len(media))
-    count = len(media) * repeats
+            media, took = _timed(lambda: list(clips(source, windower)))
+        decoding["decode and scale"] = took / len(media)
     models = {name: bundle.model(name, threads) for name in bundle.manifest.models}
-    invoke_seconds = model_seconds = fusion_seconds = 0.0
-    for clip in media * repeats:
-        votes = []
-        for name, model in models.items():
-            tensor, took = _timed(lambda: features(clip, bundle.manifest, name))  # noqa: B023 - called at once
-            stages[f"{name} features"] = stages.get(f"{name} features", 0.0) + took / repeats
-            if tensor is None:
-                continue
-            stored = quantize(tensor.reshape(-1, *model.input.shape), model.input)
-            _, bare = _timed(lambda: [model.invoke(item) for item in stored])  # noqa: B023
-            scores, took = _timed(lambda: model(tensor))  # noqa: B023
-            stages[f"{name} model"] = stages.get(f"{name} model", 0.0) + took / repeats
-            invoke_seconds, model_seconds = invoke_seconds + bare, model_seconds + took
-            votes.append(vote(name, scores, bundle.manifest.labels))
-        fusion_seconds += _timed(lambda: bundle.fusion(votes))[1] if votes else 0.0  # noqa: B023
-    stages["fusion"] = fusion_seconds / repeats
+    repeats = -(-MINIMUM_CLIPS // len(media))
+    measured = [_measure(clip, bundle, models, bare_first=i % 2 == 0) for i, clip in enumerate(media * repeats)]
+    medians = {name: median(clip.get(name, 0.0) for clip in measured[1:]) for name in measured[0]}
+    bare = sum(took for name, took in medians.items() if name.startswith(BARE))
+    called = sum(took for name, took in medians.items() if name.endswith(" model"))
+    stages = decoding | {name: took for name, took in medians.items() if not name.startswith(BARE)}
     whole = _whole(bundle, media, open_source, threads)
     return Bench(
         seconds=len(media),
-        threads=threads or default_threads(),
-        stages={name: round(1000 * took / len(media), 3) for name, took in stages.items()},
-        invoke_ms=round(1000 * invoke_seconds / count, 3),
-        ratio_to_bare=round(model_seconds / invoke_seconds, 3) if invoke_seconds else 0.0,
+        threads={name: model.threads for name, model in models.items()},
+        stages={name: round(1000 * took, 3) for name, took in stages.items()},
+        invoke_ms=round(1000 * bare, 3),
+        ratio_to_bare=round(called / bare, 3) if bare else 0.0,
         whole_ms=round(1000 * whole, 3),
         real_time_factor=round(whole, 4),
     )
+
+
+def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *, bare_first: bool) -> dict[str, float]:
+    """Time each stage of one clip in seconds, and the bare interpreter; they take turns, as the first is slower."""
+    stages, votes = {}, []
+    for name, model in models.items():
+        tensor, stages[f"{name} features"] = _timed(partial(features, clip, bundle.manifest, name))
+        if tensor is None:
+            continue
+        stored = quantize(tensor.reshape(-1, *model.input.shape), model.input)
+        bare = partial(_invoke_each, model, stored)
+        if bare_first:
+            _, stages[BARE + name] = _timed(bare)
+        scores, stages[f"{name} model"] = _timed(partial(model, tensor))
+        if not bare_first:
+            _, stages[BARE + name] = _timed(bare)
+        votes.append(vote(name, scores, bundle.manifest.labels))
+    if votes:
+        _, stages["fusion"] = _timed(partial(bundle.fusion, votes))
+    return stages
+
+
+def _invoke_each(model: TfliteModel, stored: NDArray[Any]) -> None:
+    for item in stored:
+        model.invoke(item)
 
 
 def _whole(
@@ -120,7 +139,8 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 
 def table(result: Bench) -> str:
     """Lay the figures out for a person."""
-    lines = [f"{result.seconds} seconds of media, {result.threads} threads for each model", ""]
+    threads = ", ".join(f"{name} {count}" for name, count in result.threads.items())
+    lines = [f"{result.seconds} seconds of media; threads: {threads}", ""]
     lines += [f"  {name:<18} {took:9.2f} ms" for name, took in result.stages.items()]
     lines += [
         f"  {'sum':<18} {sum(result.stages.values()):9.2f} ms, one stage after the other",

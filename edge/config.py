@@ -43,8 +43,8 @@ class Mqtt:
 class Config:
     """One device's settings, as in the TOML file; an empty `bundle` means the shipped demo bundle.
 
-    `threads` are given to each interpreter, 0 means the cores of the machine, at most 4; `jsonl` is a file for every
-    message.
+    `threads` are given to each interpreter; 0 means one for a small model, else the cores at hand, at most 4.
+    `jsonl` is a file for every message.
     """
 
     source: Source = field(default_factory=Source)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Pipeline:
     """The bundle's models, features and fusion as one callable.
 
-    `threads` are given to each interpreter; by default the cores of the machine, at most 4.
+    `threads` are given to each interpreter; by default one for a small model, else the cores at hand, at most 4.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
 """Where an Interpreter may come from, best first: tflite-runtime 2.14 was measured 2 to 14 times slower."""
 PROBE_SECONDS = 60
+SMALL_MODEL_BYTES = 4_000_000
 
 
 class TfliteModel:
@@ -32,9 +33,10 @@ class TfliteModel:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         make = interpreter_class()
+        self.threads = threads or default_threads(path)
         try:
             with quiet():
-                self._interpreter = make(model_path=str(path), num_threads=threads or default_threads())
+                self._interpreter = make(model_path=str(path), num_threads=self.threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             msg = f"{path.name}: not a usable TFLite model ({str(error).splitlines()[0]})"
@@ -90,8 +92,16 @@ def interpreter_class() -> Any:  # noqa: ANN401 - three packages share the shape
     raise BundleError(msg)
 
 
-def default_threads() -> int:
-    """Threads for one interpreter when nobody says: the cores this process may use, at most 4."""
+def default_threads(path: Path) -> int:
+    """Threads for one interpreter when nobody says: one for a small model, else the cores at hand, at most 4.
+
+    Below SMALL_MODEL_BYTES waking the other threads costs more than they bring.
+    """
+    return 1 if path.stat().st_size < SMALL_MODEL_BYTES else cores()
+
+
+def cores() -> int:
+    """How many cores this process may use, at most 4."""
     return min(4, len(os.sched_getaffinity(0)))
 
 
