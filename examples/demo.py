@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -18,9 +20,12 @@ BROKER_SECONDS = 20
 
 def main() -> int:
     """Run the demo; return the exit code of the detector."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--broker", choices=("mosquitto", "amqtt"), help="default: Mosquitto if it is installed")
+    wanted = parser.parse_args().broker
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = start_broker(stack, folder)
+        url = start_broker(stack, folder, wanted)
         subscriber = start_subscriber(stack, url)
         print(
             f"\nWatching {SAMPLE.relative_to(HERE.parent)} as a live source would come, events to {url}\n",
@@ -41,11 +46,13 @@ def main() -> int:
     return code
 
 
-def start_broker(stack: ExitStack, folder: Path) -> str:
+def start_broker(stack: ExitStack, folder: Path, wanted: str | None) -> str:
     """Start Mosquitto, or the pure Python broker where it is not installed; return its address."""
     port = free_port()
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if mosquitto:
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if wanted == "mosquitto" and not mosquitto:
+        sys.exit("demo: Mosquitto is not installed: apt-get install mosquitto")
+    if mosquitto and wanted != "amqtt":
         config = folder / "mosquitto.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
         command = [mosquitto, "-c", str(config)]
