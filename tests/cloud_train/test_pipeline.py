@@ -120,10 +120,14 @@ def test_transfer_learning_on_real_photographs(tmp_path: Path):
     if not folder:
         pytest.skip("TOUCHLINE_TEST_DATA names no folder of real photographs and weights")
     for label in PHOTOGRAPHED:
-        shutil.copytree(Path(folder) / "images" / "sports100" / label, tmp_path / "photographs" / label)
-    weights = Path(folder) / "weights" / "mnv2_035_224_no_top.h5"
+        photographs = sorted((Path(folder) / "images" / "sports100" / label).iterdir())
+        for i, photograph in enumerate(photographs):
+            side = tmp_path / ("held-out" if i % 5 == 0 else "photographs") / label
+            side.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photograph, side)
     train("extract", tmp_path / "photographs", "--pixels", 96, "--out", tmp_path / "features")
     train("split", tmp_path / "features")
+    weights = Path(folder) / "weights" / "mnv2_035_224_no_top.h5"
     accuracy = {}
     for name, start in (("imagenet", weights), ("nothing", "none")):
         train(
@@ -131,8 +135,10 @@ def test_transfer_learning_on_real_photographs(tmp_path: Path):
             "--head-epochs", 8, "--epochs", 4, "--batch", 16, "--out", tmp_path / name,
         )  # fmt: skip
         train("export", tmp_path / name, "--out", tmp_path / f"{name}-bundle")
-        metrics = Bundle.load(tmp_path / f"{name}-bundle").manifest.metrics["rgb"]
-        assert metrics["test_seconds"] == 24
-        accuracy[name] = metrics["int8_accuracy"]
-    assert accuracy["imagenet"] >= 0.7, accuracy
-    assert accuracy["imagenet"] >= accuracy["nothing"] + 0.2, accuracy
+        scores = tmp_path / f"{name}.json"
+        train("evaluate", tmp_path / f"{name}-bundle", "--data", tmp_path / "held-out", "--json", scores)
+        fused = json.loads(scores.read_text())["fused"]
+        assert fused["seconds"] == 48, "a photograph is a recording of one frame"
+        accuracy[name] = fused["accuracy"]
+    assert accuracy["imagenet"] >= 0.6, accuracy
+    assert accuracy["imagenet"] >= accuracy["nothing"] + 0.3, accuracy
