@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from edge import __version__
+from edge.clip import MODALITIES
+from edge.commands import RUN_ERROR, USAGE_ERROR, add_command, positive
 
 if TYPE_CHECKING:
     from .evaluate import Score
-
-USAGE_ERROR, RUN_ERROR = 2, 1
-MODALITIES = ("rgb", "flow", "audio")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,79 +54,109 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    everything = _command(commands, _all, "all", "each step on the synthetic world: render, learn, fuse, export, judge",
-                          "touchline-train all --preset demo --out /tmp/demo")  # fmt: skip
+    everything = add_command(
+        commands,
+        _all,
+        "all",
+        "each step on the synthetic world: render, learn, fuse, export, judge",
+        "touchline-train all --preset demo --out /tmp/demo",
+    )
     everything.add_argument("--preset", choices=("demo", "tiny"), default="demo", help="how much (default: demo)")
     everything.add_argument("--out", required=True, metavar="DIR")
     everything.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
 
-    synth = _command(commands, _synth, "synth", "render recordings of the synthetic world, a folder per class",
-                     "touchline-train synth --recordings 8 --seconds 4 --seed 99 --out /tmp/held-out")  # fmt: skip
-    synth.add_argument("--recordings", type=int, default=8, metavar="N", help="recordings of each class (default: 8)")
+    synth = add_command(
+        commands,
+        _synth,
+        "synth",
+        "render recordings of the synthetic world, a folder per class",
+        "touchline-train synth --recordings 8 --seconds 4 --seed 99 --out /tmp/held-out",
+    )
+    synth.add_argument(
+        "--recordings", type=positive, default=8, metavar="N", help="recordings of each class (default: 8)"
+    )
     synth.add_argument("--seconds", type=float, default=4.0, metavar="S", help="length of each (default: 4)")
     synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other recordings (default: 0)")
     synth.add_argument("--out", required=True, metavar="DIR")
 
-    extract = _command(commands, _extract, "extract", "cut recordings into seconds and compute features, in parallel",
-                       "touchline-train extract recordings/ --pixels 96 --out features/")  # fmt: skip
+    extract = add_command(
+        commands,
+        _extract,
+        "extract",
+        "cut recordings into seconds and compute features, in parallel",
+        "touchline-train extract recordings/ --pixels 96 --out features/",
+    )
     extract.add_argument("data", metavar="DIR_OR_CSV", help="a folder of class folders, or a CSV: uri,label,recording")
     extract.add_argument("--out", required=True, metavar="DIR")
     _feature_options(extract)
 
-    split = _command(commands, _split, "split", "give each recording a side: 80/10/10, stratified, by recording",
-                     "touchline-train split features/ --seed 1")  # fmt: skip
+    split = add_command(
+        commands,
+        _split,
+        "split",
+        "give each recording a side: 80/10/10, stratified, by recording",
+        "touchline-train split features/ --seed 1",
+    )
     split.add_argument("features", metavar="DIR", help="extracted features")
     split.add_argument("--seed", type=int, default=0, metavar="N")
 
-    fit = _command(commands, _fit, "fit", "train one modality in two steps",
-                   "touchline-train fit rgb --data recordings/ --alpha 0.35 --out runs/rgb")  # fmt: skip
+    fit = add_command(
+        commands,
+        _fit,
+        "fit",
+        "train one modality in two steps",
+        "touchline-train fit rgb --data recordings/ --alpha 0.35 --out runs/rgb",
+    )
     fit.add_argument("modality", choices=MODALITIES)
     fit.add_argument("--data", required=True, metavar="DIR_OR_MANIFEST", help="recordings, or extracted features")
     fit.add_argument("--out", required=True, metavar="RUN")
     _feature_options(fit)
     _training_options(fit)
 
-    fuse = _command(commands, _fuse, "fuse", "estimate the class-model table from the runs' validation seconds",
-                    "touchline-train fuse runs/rgb runs/flow runs/audio --out fusion.json")  # fmt: skip
+    fuse = add_command(
+        commands,
+        _fuse,
+        "fuse",
+        "estimate the class-model table from the runs' validation seconds",
+        "touchline-train fuse runs/rgb runs/flow runs/audio --out fusion.json",
+    )
     fuse.add_argument("runs", nargs="+", metavar="RUN")
     fuse.add_argument("--out", required=True, metavar="F.json")
 
-    export = _command(commands, _export, "export", "quantize runs to int8 and write a bundle; one run is enough",
-                      "touchline-train export runs/rgb runs/flow runs/audio --out bundles/match")  # fmt: skip
+    export = add_command(
+        commands,
+        _export,
+        "export",
+        "quantize runs to int8 and write a bundle; one run is enough",
+        "touchline-train export runs/rgb runs/flow runs/audio --out bundles/match",
+    )
     export.add_argument("runs", nargs="+", metavar="RUN")
     export.add_argument("--out", required=True, metavar="BUNDLE")
     export.add_argument("--name", help="the bundle's name (default: its folder's)")
     export.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
 
-    evaluate = _command(commands, _evaluate, "evaluate", "judge a bundle on labelled recordings, as the device would",
-                        "touchline-train evaluate bundles/match --data held-out/ --json scores.json")  # fmt: skip
+    evaluate = add_command(
+        commands,
+        _evaluate,
+        "evaluate",
+        "judge a bundle on labelled recordings, as the device would",
+        "touchline-train evaluate bundles/match --data held-out/ --json scores.json",
+    )
     evaluate.add_argument("bundle", metavar="BUNDLE")
     evaluate.add_argument("--data", required=True, metavar="DIR_OR_CSV", help="recordings that it was not trained on")
     evaluate.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
     return top
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    function: Callable[[argparse.Namespace], int],
-    name: str,
-    purpose: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", epilog=f"example: {example}"
-    )
-    command.set_defaults(command=function)
-    return command
-
-
 def _feature_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("features (where they are computed)")
-    group.add_argument("--pixels", type=int, default=224, metavar="N", help="pictures are N x N (default: 224)")
+    group.add_argument("--pixels", type=positive, default=224, metavar="N", help="pictures are N x N (default: 224)")
     group.add_argument(
-        "--frames-per-second", type=int, default=5, metavar="N", help="pictures of a second (default: 5)"
+        "--frames-per-second", type=positive, default=5, metavar="N", help="pictures of a second (default: 5)"
     )
-    group.add_argument("--flow-fields", type=int, default=4, metavar="N", help="flow fields of a second (default: 4)")
+    group.add_argument(
+        "--flow-fields", type=positive, default=4, metavar="N", help="flow fields of a second (default: 4)"
+    )
     group.add_argument("--sound", choices=("log_mel", "mfcc"), default="log_mel", help="128 mel bands, or 33 MFCCs")
 
 

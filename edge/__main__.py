@@ -12,11 +12,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .commands import RUN_ERROR, USAGE_ERROR, add_command, positive
 
 if TYPE_CHECKING:
     from .config import Config
-
-USAGE_ERROR, RUN_ERROR = 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,8 +58,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = _command(commands, _run, "run", "watch a recording: decisions to the terminal, events to MQTT and a file",
-                   "touchline run match.mp4 --mqtt mqtt://localhost --jsonl match.jsonl --pace realtime")  # fmt: skip
+    run = add_command(
+        commands,
+        _run,
+        "run",
+        "watch a recording: decisions to the terminal, events to MQTT and a file",
+        "touchline run match.mp4 --mqtt mqtt://localhost --jsonl match.jsonl --pace realtime",
+    )
     run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
@@ -69,18 +73,23 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
         "--threads",
-        type=_count,
+        type=positive,
         metavar="N",
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
 
-    check = _command(commands, _check, "check", "verify a bundle: hashes, tensors, features, scores, fusion",
-                     "touchline check bundles/match")  # fmt: skip
+    check = add_command(
+        commands,
+        _check,
+        "check",
+        "verify a bundle: hashes, tensors, features, scores, fusion",
+        "touchline check bundles/match",
+    )
     check.add_argument("bundle", metavar="BUNDLE")
     check.add_argument("--json", metavar="F", help="write the steps to this file as JSON")
 
-    info = _command(
+    info = add_command(
         commands,
         _info,
         "info",
@@ -90,46 +99,35 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("bundle", metavar="BUNDLE")
     info.add_argument("--json", metavar="F", help="write the manifest to this file as JSON")
 
-    bench = _command(commands, _bench, "bench", "measure where the time of one second goes on this machine",
-                     "touchline bench bundles/match match.mp4 --json figures.json")  # fmt: skip
+    bench = add_command(
+        commands,
+        _bench,
+        "bench",
+        "measure where the time of one second goes on this machine",
+        "touchline bench bundles/match match.mp4 --json figures.json",
+    )
     bench.add_argument("bundle", metavar="BUNDLE")
     bench.add_argument("source", nargs="?", metavar="SOURCE", help="a media file (default: the bundle's golden clips)")
     bench.add_argument(
         "--threads",
-        type=_count,
+        type=positive,
         metavar="N",
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
 
-    subscribe = _command(commands, _subscribe, "subscribe", "print the events that devices publish, each once",
-                         "touchline subscribe mqtt://localhost:1883/touchline")  # fmt: skip
+    subscribe = add_command(
+        commands,
+        _subscribe,
+        "subscribe",
+        "print the events that devices publish, each once",
+        "touchline subscribe mqtt://localhost:1883/touchline",
+    )
     subscribe.add_argument("url", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
     subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
-    subscribe.add_argument("--count", type=_count, metavar="N", help="stop after N events")
+    subscribe.add_argument("--count", type=positive, metavar="N", help="stop after N events")
     subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
     return top
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    function: Callable[[argparse.Namespace], int],
-    name: str,
-    purpose: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", epilog=f"example: {example}"
-    )
-    command.set_defaults(command=function)
-    return command
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        msg = f"{text!r} is not a count; give 1 or more"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
