@@ -133,7 +133,7 @@ def probed(video: Path) -> dict:
     with av.open(str(video)) as container:
         origin = (container.start_time or 0) / av.time_base
         last, sound = 0.0, False
-        for packet in container.demux():
+        for packet in container.demux([*container.streams.video, *container.streams.audio]):
             try:
                 for frame in packet.decode():
                     if frame.time is not None:
