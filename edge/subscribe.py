@@ -182,12 +182,12 @@ def run_subscribe(
             timeout_seconds=timeout_seconds,
         )
     except MqttError as error:
-        aside.print(Text(str(error)), soft_wrap=True)
+        aside.print(Text(f"touchline: {error}"), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 0
     if count is not None and timeout_seconds is not None and events < count:
-        aside.print(Text(f"{events} of {count} events came within {timeout_seconds:g} s"), soft_wrap=True)
+        aside.print(Text(f"touchline: {events} of {count} events came within {timeout_seconds:g} s"), soft_wrap=True)
         return 1
     return 0
 

@@ -137,7 +137,9 @@ def test_a_broker_that_is_not_there_is_one_sentence_and_code_1(capsys, host, com
 
 def test_a_wrong_password_is_one_sentence_and_code_1(locked_broker, capsys):
     assert run_subscribe(f"mqtt://me:wrong@127.0.0.1:{locked_broker.port}", timeout_seconds=10) == 1
-    assert capsys.readouterr().err == (f"mqtt broker 127.0.0.1:{locked_broker.port}: wrong user name or password\n")
+    assert capsys.readouterr().err == (
+        f"touchline: mqtt broker 127.0.0.1:{locked_broker.port}: wrong user name or password\n"
+    )
 
 
 def test_a_bad_address_is_left_to_the_command_line():
