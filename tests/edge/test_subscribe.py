@@ -132,7 +132,7 @@ def test_events_sent_while_the_connection_is_lost_arrive_later(broker, ready):
 def test_a_broker_that_is_not_there_is_one_sentence_and_code_1(capsys, host, complaint):
     port = free_port()
     assert run_subscribe(f"mqtt://{host}:{port}", timeout_seconds=10) == 1
-    assert capsys.readouterr() == ("", f"mqtt broker {host}:{port}: {complaint}\n")
+    assert capsys.readouterr() == ("", f"touchline: mqtt broker {host}:{port}: {complaint}\n")
 
 
 def test_a_wrong_password_is_one_sentence_and_code_1(locked_broker, capsys):
