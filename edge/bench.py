@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .bundle import GOLDEN, Bundle
 from .clip import Clip, Modality
@@ -22,8 +22,6 @@ from .windows import clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
     from .sources import Source
     from .windows import Windower
@@ -86,8 +84,8 @@ def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *,
         tensor, stages[f"{name} features"] = _timed(partial(features, clip, bundle.manifest, name))
         if tensor is None:
             continue
-        stored = quantize(tensor.reshape(-1, *model.input.shape), model.input)
-        bare = partial(_invoke_each, model, stored)
+        stored = quantize(tensor.reshape(-1, *model.input.shape[1:]), model.input)
+        bare = partial(model.invoke, stored)
         if bare_first:
             _, stages[BARE + name] = _timed(bare)
         scores, stages[f"{name} model"] = _timed(partial(model, tensor))
@@ -97,11 +95,6 @@ def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *,
     if votes:
         _, stages["fusion"] = _timed(partial(bundle.fusion, votes))
     return stages
-
-
-def _invoke_each(model: TfliteModel, stored: NDArray[Any]) -> None:
-    for item in stored:
-        model.invoke(item)
 
 
 def _whole(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
 """Where an Interpreter may come from, best first: tflite-runtime 2.14 was measured 2 to 14 times slower."""
 PROBE_SECONDS = 60
+LOOKS_AT_ONCE = 8
+"""Looks in one invocation: a second's are a tenth faster together than one by one, and memory stays small."""
 SMALL_MODEL_BYTES = 4_000_000
 
 
@@ -47,18 +49,40 @@ class TfliteModel:
             raise BundleError(msg)
         self.input, self._input_index = _spec(inputs[0]), int(inputs[0]["index"])
         self.output, self._output_index = _spec(outputs[0]), int(outputs[0]["index"])
+        self._batch, self._resizable = self.input.shape[0], True
 
     def __call__(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
-        """Classify each item of `tensor`; one at a time, since a batch was measured to gain nothing."""
-        items = quantize(tensor.reshape(-1, *self.input.shape), self.input)
-        return dequantize(np.concatenate([self.invoke(item) for item in items]), self.output)
+        """Classify each look of `tensor`."""
+        return dequantize(self.invoke(quantize(tensor.reshape(-1, *self.input.shape[1:]), self.input)), self.output)
 
-    def invoke(self, item: NDArray[Any]) -> NDArray[Any]:
-        """Run the bare interpreter on one stored (quantized) item of the input's shape, batch of one included."""
-        self._interpreter.set_tensor(self._input_index, item)
-        self._interpreter.invoke()
-        result: NDArray[Any] = self._interpreter.get_tensor(self._output_index)
-        return result
+    def invoke(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Run the bare interpreter on stored (quantized) looks `[n, ...]`, several at once; give stored answers."""
+        answers, done = [], 0
+        while done < len(stored):
+            room = self._make_room(min(len(stored) - done, LOOKS_AT_ONCE))
+            self._interpreter.set_tensor(self._input_index, stored[done : done + room])
+            self._interpreter.invoke()
+            answers.append(self._interpreter.get_tensor(self._output_index))
+            done += room
+        return np.concatenate(answers)
+
+    def _make_room(self, looks: int) -> int:
+        """Resize the model for so many looks; return how many there is room for: 1 if its graph cannot be resized."""
+        if looks != self._batch and self._resizable:
+            try:
+                self._resize(looks)
+            except RuntimeError:
+                self._resizable = False
+                self._resize(1)
+        return self._batch
+
+    def _resize(self, looks: int) -> None:
+        self._interpreter.resize_tensor_input(self._input_index, [looks, *self.input.shape[1:]])
+        self._interpreter.allocate_tensors()
+        self._batch = looks
+        if self._interpreter.get_output_details()[0]["shape"][0] != looks:
+            msg = "the graph holds its batch fixed"
+            raise RuntimeError(msg)
 
 
 def quantize(real: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:

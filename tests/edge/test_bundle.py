@@ -233,6 +233,32 @@ def test_probabilities_of_each_look():
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("count", [1, 5, 8, 19])
+def test_looks_together_are_answered_as_one_by_one(count: int):
+    model = Bundle.load(DEMO).model("rgb")
+    looks = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+    together = model(looks)
+    assert np.array_equal(together, np.concatenate([model(look[None]) for look in looks]))
+
+
+def test_a_model_that_cannot_be_resized_is_asked_one_by_one(monkeypatch: pytest.MonkeyPatch):
+    model = Bundle.load(DEMO).model("rgb")
+    looks = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    expected = model(looks)
+    fixed = Bundle.load(DEMO).model("rgb")
+    resize = fixed._resize
+
+    def refuse(count: int) -> None:
+        resize(count)
+        if count > 1:
+            msg = "the graph holds its batch fixed"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(fixed, "_resize", refuse)
+    assert np.array_equal(fixed(looks), expected)
+    assert fixed._batch == 1
+
+
 def test_check_is_lazy_and_stops_at_the_first_failure(bundle: Path):
     flip_byte(bundle)
     assert [step.ok for step in check(bundle)] == [True, False]
