@@ -140,6 +140,5 @@ def test_transfer_learning_on_real_photographs(tmp_path: Path):
         fused = json.loads(scores.read_text())["fused"]
         assert fused["seconds"] == 48, "a photograph is a recording of one frame"
         accuracy[name] = fused["accuracy"]
-    print(accuracy)
     assert accuracy["imagenet"] >= 0.6, accuracy
     assert accuracy["imagenet"] >= accuracy["nothing"] + 0.3, accuracy
