@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from edge import __version__
 from edge.clip import MODALITIES
-from edge.commands import RUN_ERROR, USAGE_ERROR, add_command, positive
+from edge.commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, positive
 
 if TYPE_CHECKING:
     from .evaluate import Score
@@ -53,7 +53,12 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_all, _add_synth, _add_extract, _add_split, _add_fit, _add_fuse, _add_export, _add_evaluate):
+        add(commands)
+    return top
 
+
+def _add_all(commands: Commands) -> None:
     everything = add_command(
         commands,
         _all,
@@ -65,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     everything.add_argument("--out", required=True, metavar="DIR")
     everything.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
 
+
+def _add_synth(commands: Commands) -> None:
     synth = add_command(
         commands,
         _synth,
@@ -79,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other recordings (default: 0)")
     synth.add_argument("--out", required=True, metavar="DIR")
 
+
+def _add_extract(commands: Commands) -> None:
     extract = add_command(
         commands,
         _extract,
@@ -90,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     extract.add_argument("--out", required=True, metavar="DIR")
     _feature_options(extract)
 
+
+def _add_split(commands: Commands) -> None:
     split = add_command(
         commands,
         _split,
@@ -100,6 +111,8 @@ def parser() -> argparse.ArgumentParser:
     split.add_argument("features", metavar="DIR", help="extracted features")
     split.add_argument("--seed", type=int, default=0, metavar="N")
 
+
+def _add_fit(commands: Commands) -> None:
     fit = add_command(
         commands,
         _fit,
@@ -113,6 +126,8 @@ def parser() -> argparse.ArgumentParser:
     _feature_options(fit)
     _training_options(fit)
 
+
+def _add_fuse(commands: Commands) -> None:
     fuse = add_command(
         commands,
         _fuse,
@@ -123,6 +138,8 @@ def parser() -> argparse.ArgumentParser:
     fuse.add_argument("runs", nargs="+", metavar="RUN")
     fuse.add_argument("--out", required=True, metavar="F.json")
 
+
+def _add_export(commands: Commands) -> None:
     export = add_command(
         commands,
         _export,
@@ -135,6 +152,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--name", help="the bundle's name (default: its folder's)")
     export.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
 
+
+def _add_evaluate(commands: Commands) -> None:
     evaluate = add_command(
         commands,
         _evaluate,
@@ -145,7 +164,6 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("bundle", metavar="BUNDLE")
     evaluate.add_argument("--data", required=True, metavar="DIR_OR_CSV", help="recordings that it was not trained on")
     evaluate.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
-    return top
 
 
 def _feature_options(command: argparse.ArgumentParser) -> None:

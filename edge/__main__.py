@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .commands import RUN_ERROR, USAGE_ERROR, add_command, positive
+from .commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, positive
 
 if TYPE_CHECKING:
     from .config import Config
@@ -57,7 +57,12 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_run, _add_check, _add_info, _add_bench, _add_subscribe):
+        add(commands)
+    return top
 
+
+def _add_run(commands: Commands) -> None:
     run = add_command(
         commands,
         _run,
@@ -79,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
 
+
+def _add_check(commands: Commands) -> None:
     check = add_command(
         commands,
         _check,
@@ -89,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("bundle", metavar="BUNDLE")
     check.add_argument("--json", metavar="F", help="write the steps to this file as JSON")
 
+
+def _add_info(commands: Commands) -> None:
     info = add_command(
         commands,
         _info,
@@ -99,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("bundle", metavar="BUNDLE")
     info.add_argument("--json", metavar="F", help="write the manifest to this file as JSON")
 
+
+def _add_bench(commands: Commands) -> None:
     bench = add_command(
         commands,
         _bench,
@@ -116,6 +127,8 @@ def parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
 
+
+def _add_subscribe(commands: Commands) -> None:
     subscribe = add_command(
         commands,
         _subscribe,
@@ -127,7 +140,6 @@ def parser() -> argparse.ArgumentParser:
     subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
     subscribe.add_argument("--count", type=positive, metavar="N", help="stop after N events")
     subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
-    return top
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -48,13 +48,17 @@ class Source:
         except (av.FFmpegError, ValueError) as error:
             msg = f"{url}: not readable as media ({_reason(error)}); it may be cut off or of another kind"
             raise SourceError(msg) from None
+        if self._container.format.name == "tty":  # as such FFmpeg opens any .txt, and draws its letters
+            self._container.close()
+            msg = f"{url}: not readable as media (it is text)"
+            raise SourceError(msg)
         pictures = [s for s in self._container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
         self._video = pictures[0] if video and pictures else None
         self._audio = self._container.streams.audio[0] if audio and self._container.streams.audio else None
         self.video, self.audio = self._video is not None, self._audio is not None
         if not (self.video or self.audio):
             self._container.close()
-            wanted = " and ".join(name for name, asked in (("picture", video), ("sound", audio)) if asked)
+            wanted = " or ".join(name for name, asked in (("picture", video), ("sound", audio)) if asked)
             msg = f"{url}: has no {wanted} that the bundle could judge"
             raise SourceError(msg)
         self._origin = (self._container.start_time or 0) / av.time_base
@@ -88,7 +92,8 @@ class Source:
             msg = f"{self.url}: no picture or sound in it could be decoded"
             raise SourceError(msg)
         if self.undecodable:
-            log.warning("%s: %d packets could not be decoded and were skipped", self.url, self.undecodable)
+            what = "1 packet" if self.undecodable == 1 else f"{self.undecodable} packets"
+            log.warning("%s: %s could not be decoded; the rest is used", self.url, what)
 
     def _demux(self) -> Iterator[Any]:
         streams = [stream for stream in (self._video, self._audio) if stream is not None]
