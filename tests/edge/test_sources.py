@@ -103,6 +103,7 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path: Path):
 def bad_media(folder: Path) -> Iterator[tuple[Path, str]]:
     (folder / "folder.mp4").mkdir()
     (folder / "text.mp4").write_text("this is no video\n" * 100)
+    (folder / "text.txt").write_text("this is no video\n" * 100)
     (folder / "empty.mp4").touch()
     whole = write_video(folder / "whole.mp4").read_bytes()
     (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
@@ -110,6 +111,7 @@ def bad_media(folder: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "missing.mp4", "no such file"
     yield folder / "folder.mp4", "is a directory; name one media file"
     yield folder / "text.mp4", "not readable as media"
+    yield folder / "text.txt", "not readable as media (it is text)"
     yield folder / "empty.mp4", "the file is empty"
     yield folder / "truncated.mp4", "not readable as media"
     yield folder / "no-samples.wav", "no picture or sound in it could be decoded"
