@@ -6,7 +6,7 @@ import os
 
 from edge.quiet import quiet
 
-from .dataset import DataError
+from .recordings import DataError
 
 
 def load_tensorflow() -> None:

@@ -15,9 +15,10 @@ from edge.fusion import Fusion
 from edge.pipeline import Pipeline
 from edge.sources import SourceError
 
-from .dataset import DataError, Recording, read_clips
+from .dataset import read_clips
 from .fusion import Votes, f1_scores
 from .progress import console, track
+from .recordings import DataError, Recording
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,10 +18,11 @@ from edge.manifest import Features, Manifest, ModelSpec, Thresholds
 from edge.tflite import TfliteModel
 
 from .convert import Converted, convert
-from .dataset import DataError, Dataset, Looks, load_looks, read_clips
+from .dataset import Dataset, Looks, load_looks, read_clips
 from .fusion import fuse, join_votes
 from .progress import track
 from .provenance import provenance
+from .recordings import DataError
 from .runs import Run
 
 CALIBRATION_LOOKS = 200

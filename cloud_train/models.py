@@ -13,7 +13,7 @@ from edge.features import audio_shape
 from edge.manifest import Manifest
 
 from .args import Backbone
-from .dataset import DataError
+from .recordings import DataError
 
 BATCH_NORM_MOMENTUM = 0.9
 """Keras' own 0.999 leaves the moving statistics of a short training near their start: it then evaluates at chance."""

@@ -17,8 +17,9 @@ from edge.tflite import cores
 from . import progress
 from .args import Args
 from .backend import load_tensorflow
-from .dataset import Dataset, extract, find_recordings
+from .dataset import Dataset, extract
 from .evaluate import Score, evaluate
+from .recordings import find_recordings
 from .split import split
 from .synth import LABELS, write_world
 

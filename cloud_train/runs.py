@@ -13,7 +13,9 @@ from edge.clip import Modality
 from edge.manifest import Manifest
 
 from .args import Args
-from .dataset import DataError, Looks, write_atomically
+from .atomic import write_atomically
+from .dataset import Looks
+from .recordings import DataError
 
 RUN = "run.json"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .dataset import DataError, Recording
+from .recordings import DataError, Recording
 
 SIDES = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_train.dataset import find_recordings
 from cloud_train.evaluate import evaluate
+from cloud_train.recordings import find_recordings
 from cloud_train.synth import write_world
 from edge.bundle import DEMO, Bundle
 

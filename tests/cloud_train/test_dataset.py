@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from media import write_sound, write_video
 
-from cloud_train.dataset import DataError, Dataset, extract, find_recordings, load_looks
+from cloud_train.dataset import Dataset, extract, load_looks
 from cloud_train.presets import manifest_draft
+from cloud_train.recordings import DataError, find_recordings
 from cloud_train.split import split
 
 DRAFT = manifest_draft(32)

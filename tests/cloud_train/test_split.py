@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_train.dataset import DataError, Recording
+from cloud_train.recordings import DataError, Recording
 from cloud_train.split import SIDES, split
 
 

@@ -1,0 +1,1 @@
+"""The subcommands of `touchline-train`: each adds its options and runs one function."""

@@ -1,0 +1,116 @@
+"""Recordings to features: synth, extract, split."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from edge.commands import Commands, add_command, positive
+
+
+def add_synth(commands: Commands) -> None:
+    """Add `synth`."""
+    synth = add_command(
+        commands,
+        _synth,
+        "synth",
+        "render recordings of the synthetic world, a folder per class",
+        "touchline-train synth --recordings 8 --seconds 4 --seed 99 --out /tmp/held-out",
+    )
+    synth.add_argument(
+        "--recordings", type=positive, default=8, metavar="N", help="recordings of each class (default: 8)"
+    )
+    synth.add_argument("--seconds", type=float, default=4.0, metavar="S", help="length of each (default: 4)")
+    synth.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other recordings (default: 0)")
+    synth.add_argument("--out", required=True, metavar="DIR")
+
+
+def add_extract(commands: Commands) -> None:
+    """Add `extract`."""
+    extract = add_command(
+        commands,
+        _extract,
+        "extract",
+        "cut recordings into seconds and compute features, in parallel",
+        "touchline-train extract recordings/ --pixels 96 --out features/",
+    )
+    extract.add_argument("data", metavar="DIR_OR_CSV", help="a folder of class folders, or a CSV: uri,label,recording")
+    extract.add_argument("--out", required=True, metavar="DIR")
+    feature_options(extract)
+
+
+def add_split(commands: Commands) -> None:
+    """Add `split`."""
+    split = add_command(
+        commands,
+        _split,
+        "split",
+        "give each recording a side: 80/10/10, stratified, by recording",
+        "touchline-train split features/ --seed 1",
+    )
+    split.add_argument("features", metavar="DIR", help="extracted features")
+    split.add_argument("--seed", type=int, default=0, metavar="N")
+
+
+def feature_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how features are made."""
+    group = command.add_argument_group("features (where they are computed)")
+    group.add_argument("--pixels", type=positive, default=224, metavar="N", help="pictures are N x N (default: 224)")
+    group.add_argument(
+        "--frames-per-second", type=positive, default=5, metavar="N", help="pictures of a second (default: 5)"
+    )
+    group.add_argument(
+        "--flow-fields", type=positive, default=4, metavar="N", help="flow fields of a second (default: 4)"
+    )
+    group.add_argument("--sound", choices=("log_mel", "mfcc"), default="log_mel", help="128 mel bands, or 33 MFCCs")
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from cloud_train.synth import write_world
+
+    write_world(
+        Path(arguments.out),
+        recordings_per_class=arguments.recordings,
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+    )
+    return 0
+
+
+def _extract(arguments: argparse.Namespace) -> int:
+    extracted(arguments.data, Path(arguments.out), arguments)
+    return 0
+
+
+def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
+    """Extract recordings into `out` as the options say, and report what was left out."""
+    from cloud_train.dataset import extract
+    from cloud_train.presets import manifest_draft
+    from cloud_train.progress import console
+    from cloud_train.recordings import find_recordings
+
+    draft = manifest_draft(
+        arguments.pixels,
+        frames_per_second=arguments.frames_per_second,
+        flow_fields=arguments.flow_fields,
+        sound=arguments.sound,
+    )
+    dataset, failures = extract(find_recordings(data), draft, out)
+    for failure in failures:
+        console.print(f"left out: {failure}", highlight=False)
+    seconds = sum(r.seconds for r in dataset.recordings)
+    console.print(f"{len(dataset.recordings)} recordings, {seconds} seconds, in {out}", highlight=False)
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    from cloud_train.dataset import Dataset
+    from cloud_train.split import SIDES, split
+
+    dataset = Dataset.load(arguments.features)
+    dataset = replace(dataset, recordings=split(dataset.recordings, seed=arguments.seed))
+    dataset.save()
+    counts = [f"{sum(r.side == side for r in dataset.recordings)} {side}" for side in SIDES]
+    sys.stdout.write(f"recordings: {', '.join(counts)}\n")
+    return 0
