@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-import os
+import io
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from edge.clip import MODALITIES, Clip, Modality
-from edge.features import features
+from edge.clip import UNKNOWN, Clip, Modality
 from edge.manifest import Manifest
 from edge.sources import Source, SourceError
 from edge.windows import Windower, clips
 
 from .atomic import write_atomically
-from .progress import track
+from .looks import Looks, Rows
+from .parallel import CrashedError, Engine, over
+from .progress import bar
 from .recordings import DataError, Recording
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .shards import Shard, read_record, read_shard, write_shard
 
 INDEX = "features.json"
+PARAMETERS = "parameters.json"
+FAULTS = "faults.csv"
 
 
 @dataclass(frozen=True)
@@ -58,79 +59,125 @@ class Dataset:
         write_atomically(self.path / INDEX, msgspec.json.format(msgspec.json.encode(raw), indent=1))
 
     def shard(self, recording: Recording) -> Path:
-        """Give the file of a recording's features."""
-        return self.path / "shards" / f"{recording.id}.npz"
+        """Give the folder of a recording's features."""
+        return self.path / "shards" / recording.id
 
     def sha256(self) -> str:
-        """Hash what the models will see: labels, sides and every shard, in order."""
-        digest = hashlib.sha256()
-        for recording in self.recordings:
-            digest.update(f"{recording.id},{recording.label},{recording.side}\n".encode())
-            digest.update(hashlib.sha256(self.shard(recording).read_bytes()).digest())
+        """Hash what the models will see: how features are made, and every recording's content, label and side."""
+        digest = hashlib.sha256(msgspec.json.encode((self.manifest.clip, self.manifest.features)))
+        for r in self.recordings:
+            digest.update(f"{r.id},{r.label},{r.side},{r.sha256}\n".encode())
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
-class Looks:
-    """All looks of one modality at some recordings: `x[i]` shows second `second[i]` of recording `recording[i]`.
-
-    `y` is the label's index; `recording` indexes `ids`.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.int64]
-    recording: NDArray[np.int64]
-    second: NDArray[np.int64]
-    ids: tuple[str, ...]
-
-
 def extract(
-    recordings: Sequence[Recording], manifest: Manifest, out: str | Path, *, processes: int | None = None
+    recordings: Sequence[Recording],
+    manifest: Manifest,
+    out: str | Path,
+    *,
+    engine: Engine = "local",
+    workers: int = 0,
 ) -> tuple[Dataset, list[str]]:
     """Extract every recording's features into `out`, in parallel; return the dataset and what could not be read.
 
-    Shards that exist are kept, so a run that was killed goes on where it stopped. `manifest` says how clips and
-    features are made; its labels become those of the recordings, sorted.
+    Shards that exist are kept, so a run that was killed goes on where it stopped, and sides that were given stay.
+    `manifest` says how clips and features are made; its labels become those of the recordings, sorted, without
+    `unknown`. What was wrong with single seconds is written to `faults.csv`.
     """
-    labels = tuple(sorted({r.label for r in recordings}))
+    labels = tuple(sorted({r.label for r in recordings} - {UNKNOWN}))
     dataset = Dataset(Path(out), replace(manifest, labels=labels), tuple(recordings))
     (dataset.path / "shards").mkdir(parents=True, exist_ok=True)
-    _refuse_other_features(dataset)
-    done: dict[str, int] = {}
-    failures = []
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(extract_one, r.uri, dataset.shard(r), dataset.manifest): r for r in recordings}
-        for job in track(as_completed(jobs), "extracting features", total=len(jobs)):
-            try:
-                done[jobs[job].id] = job.result()
-            except SourceError as error:
-                failures.append(str(error))
-    kept = tuple(replace(r, seconds=done[r.id]) for r in recordings if r.id in done)
+    sides = _sides_given(dataset)
+    _write_parameters(dataset)
+    shards: dict[str, Shard] = {}
+    failures: dict[str, str] = {}
+    began, seconds = time.monotonic(), 0
+    with bar("extracting features", len(recordings)) as advance:
+        one = partial(extract_one, folder=dataset.path / "shards", manifest=dataset.manifest)
+        for recording, result in over(recordings, one, engine=engine, workers=workers):
+            if isinstance(result, Shard):
+                shards[recording.id] = result
+                seconds += result.seconds
+            elif isinstance(result, SourceError | CrashedError):
+                failures[recording.id] = _named(recording, result)
+            else:
+                raise result
+            advance(f"{seconds} seconds, {seconds / (time.monotonic() - began):.1f} a second")
+    kept = tuple(
+        replace(r, seconds=shards[r.id].seconds, sha256=shards[r.id].sha256, side=sides.get(r.id, ""))
+        for r in recordings
+        if r.id in shards
+    )
     if not kept:
-        msg = f"no recording could be read; the first failure: {failures[0]}"
+        msg = f"no recording could be read; the first failure: {min(failures.values())}"
         raise DataError(msg)
     dataset = replace(dataset, recordings=kept)
+    _write_faults(dataset.path / FAULTS, recordings, shards, failures)
     dataset.save()
-    return dataset, sorted(failures)
+    return dataset, sorted(failures.values())
 
 
-def _refuse_other_features(dataset: Dataset) -> None:
-    if (dataset.path / INDEX).is_file():
-        other = Dataset.load(dataset.path).manifest
-        if (other.clip, other.features) != (dataset.manifest.clip, dataset.manifest.features):
-            msg = f"{dataset.path}: holds features made with other parameters; name another folder"
-            raise DataError(msg)
+def _named(recording: Recording, error: Exception) -> str:
+    return str(error) if isinstance(error, SourceError) else f"{recording.uri}: {error}"
 
 
-def extract_one(uri: str, shard: Path, manifest: Manifest) -> int:
-    """Write one recording's shard (unless it exists) and return how many seconds it has."""
-    if shard.is_file():
-        return len(np.load(shard)["starts"])
-    arrays = shard_arrays(list(read_clips(uri, manifest)), manifest)
-    scratch = shard.with_suffix(".tmp.npz")
-    np.savez(scratch, **arrays)  # type: ignore[arg-type] # numpy's stub has no room for names in a dict
-    scratch.replace(shard)
-    return len(arrays["starts"])
+def _sides_given(dataset: Dataset) -> dict[str, str]:
+    if not (dataset.path / INDEX).is_file():
+        return {}
+    return {r.id: r.side for r in Dataset.load(dataset.path).recordings}
+
+
+def _write_parameters(dataset: Dataset) -> None:
+    """Leave beside the shards what they are made with; DataError if there are other ones."""
+    file = dataset.path / PARAMETERS
+    parameters = msgspec.json.format(msgspec.json.encode((dataset.manifest.clip, dataset.manifest.features)), indent=1)
+    if file.is_file() and file.read_bytes() != parameters:
+        msg = f"{dataset.path}: holds features made with other parameters; name another folder"
+        raise DataError(msg)
+    write_atomically(file, parameters)
+
+
+def _write_faults(
+    file: Path, recordings: Sequence[Recording], shards: dict[str, Shard], failures: dict[str, str]
+) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("recording", "uri", "second", "reason"))
+    for r in recordings:
+        if r.id in failures:
+            rows.writerow((r.id, r.uri, "", failures[r.id]))
+        elif r.id in shards:
+            rows.writerows((r.id, r.uri, fault.second, fault.reason) for fault in shards[r.id].faults)
+    write_atomically(file, text.getvalue().encode())
+
+
+def extract_one(recording: Recording, folder: Path, manifest: Manifest) -> Shard:
+    """Write one recording's shard under `folder`, unless it is there and its source unchanged; return its record."""
+    shard = folder / recording.id
+    source = Path(recording.uri)
+    stamp = _stamp(source)
+    record = read_record(shard)
+    if record is not None and record.stamp == stamp:
+        return record
+    sha256 = content_hash(source) if stamp else ""  # without a file, reading says in a sentence what is wrong
+    return write_shard(shard, read_clips(recording.uri, manifest), manifest, sha256=sha256, stamp=stamp)
+
+
+def _stamp(source: Path) -> str:
+    try:
+        status = source.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size} bytes of {status.st_mtime_ns}"
+
+
+def content_hash(file: Path) -> str:
+    """Give a file's SHA-256 in hex."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_clips(uri: str, manifest: Manifest) -> Iterator[Clip]:
@@ -139,39 +186,25 @@ def read_clips(uri: str, manifest: Manifest) -> Iterator[Clip]:
         yield from clips(source, Windower(manifest.clip, video=source.video, audio=source.audio))
 
 
-def shard_arrays(seconds: Sequence[Clip], manifest: Manifest) -> dict[str, NDArray[Any]]:
-    """Lay the features of a recording's clips out flat: per modality the looks and the second that each shows."""
-    arrays: dict[str, NDArray[Any]] = {"starts": np.array([clip.start for clip in seconds])}
-    for name in MODALITIES:
-        if getattr(manifest.features, name) is None:
-            continue
-        tensors = [(i, features(clip, manifest, name)) for i, clip in enumerate(seconds)]
-        present = [(i, tensor) for i, tensor in tensors if tensor is not None]
-        if present:
-            arrays[name] = np.concatenate([tensor for _, tensor in present])
-            arrays[f"{name}_second"] = np.concatenate([np.full(len(tensor), i) for i, tensor in present])
-    return arrays
-
-
 def load_looks(dataset: Dataset, modality: Modality, side: str) -> Looks:
-    """Read one modality's looks at one side of the split into memory."""
+    """List one modality's looks at one side of the split; they are read from the shards when indexed."""
     chosen = [r for r in dataset.recordings if r.side == side]
-    x, y, recording, second = [], [], [], []
+    files, y, recording, seconds = [], [], [], []
     for i, r in enumerate(chosen):
-        with np.load(dataset.shard(r)) as shard:
-            if modality not in shard:
-                continue
-            x.append(shard[modality])
-            second.append(shard[f"{modality}_second"])
-        y.append(np.full(len(x[-1]), dataset.manifest.labels.index(r.label)))
-        recording.append(np.full(len(x[-1]), i))
-    if not x:
+        found = read_shard(dataset.shard(r), modality)
+        if found is None:
+            continue
+        files.append(dataset.shard(r) / f"{modality}.npy")
+        seconds.append(found[1])
+        y.append(np.full(len(found[1]), -1 if r.label == UNKNOWN else dataset.manifest.labels.index(r.label)))
+        recording.append(np.full(len(found[1]), i))
+    if not files:
         msg = f"{dataset.path}: no {modality} in any recording of the {side} side"
         raise DataError(msg)
     return Looks(
-        x=np.concatenate(x),
+        x=Rows(files, [len(each) for each in seconds]),
         y=np.concatenate(y),
         recording=np.concatenate(recording),
-        second=np.concatenate(second),
+        second=np.concatenate(seconds),
         ids=tuple(r.id for r in chosen),
     )

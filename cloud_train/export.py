@@ -18,8 +18,9 @@ from edge.manifest import Features, Manifest, ModelSpec, Thresholds
 from edge.tflite import TfliteModel
 
 from .convert import Converted, convert
-from .dataset import Dataset, Looks, load_looks, read_clips
+from .dataset import Dataset, load_looks, read_clips
 from .fusion import fuse, join_votes
+from .looks import Looks
 from .progress import track
 from .provenance import provenance
 from .recordings import DataError
@@ -68,6 +69,7 @@ def export(runs: Sequence[Run], out: str | Path, *, name: str, version: str) -> 
 
 def _export_one(run: Run, tested: Dataset) -> Exported:
     looks = load_looks(tested, run.modality, "test")
+    looks = replace(looks, x=looks.x[:])
     calibration = load_looks(Dataset.load(run.data), run.modality, "train").x
     chosen = np.random.default_rng(0).choice(len(calibration), min(CALIBRATION_LOOKS, len(calibration)), replace=False)
     with tempfile.TemporaryDirectory() as scratch:

@@ -13,7 +13,7 @@ from edge.fusion import ClassModelTable, Fusion, Row, vote
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .dataset import Looks
+    from .looks import Looks
     from .runs import Run
 
 MINIMUM_MARGIN = 0.02

@@ -16,7 +16,8 @@ class DataError(Exception):
 class Recording:
     """One labelled recording: a video, a sound or a photograph (a recording of one frame).
 
-    `id` names it, and its shard of features; `side` is train, validation or test once it has been split.
+    `id` names it, and its shard of features; `side` is train, validation or test once it has been split;
+    `seconds` and the content hash `sha256` are known once it has been extracted.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Recording:
     label: str
     side: str = ""
     seconds: int = 0
+    sha256: str = ""
 
 
 def find_recordings(source: str | Path) -> tuple[Recording, ...]:

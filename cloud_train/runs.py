@@ -14,7 +14,7 @@ from edge.manifest import Manifest
 
 from .args import Args
 from .atomic import write_atomically
-from .dataset import Looks
+from .looks import Looks
 from .recordings import DataError
 
 RUN = "run.json"

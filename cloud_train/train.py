@@ -14,8 +14,9 @@ import numpy as np
 from edge.clip import Modality
 
 from .args import Args
-from .dataset import Dataset, Looks, load_looks
+from .dataset import Dataset, load_looks
 from .fusion import join_votes
+from .looks import Looks
 from .models import build, input_shape
 from .progress import bar
 from .runs import Run

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from cloud_train.dataset import extract_one
+from cloud_train.recordings import Recording
+from cloud_train.shards import read_shard
 from cloud_train.synth import write_recording
 from edge.bundle import DEMO, Bundle
 from edge.clip import MODALITIES
@@ -20,7 +22,7 @@ def test_what_the_device_feeds_its_models_is_what_training_saw(tmp_path: Path, m
     manifest = Bundle.read(DEMO).manifest
     recording = tmp_path / "match.mp4"
     write_recording(recording, [("tennis", 2.0), ("rugby", 2.0)], seed=5)
-    extract_one(str(recording), tmp_path / "shard.npz", manifest)
+    extract_one(Recording("match", str(recording), "tennis"), tmp_path, manifest)
 
     fed: dict[str, list[np.ndarray]] = {}
     classify = TfliteModel.__call__
@@ -37,8 +39,8 @@ def test_what_the_device_feeds_its_models_is_what_training_saw(tmp_path: Path, m
     monkeypatch.setattr(TfliteModel, "__call__", remember)
     assert run(Config(source=Source(url=str(recording)))) == 4
 
-    with np.load(tmp_path / "shard.npz") as shard:
-        for name in MODALITIES:
-            looks = np.concatenate(fed[name])
-            assert looks.dtype == shard[name].dtype
-            assert np.array_equal(looks, shard[name])
+    for name in MODALITIES:
+        learnt, _ = read_shard(tmp_path / "match", name)
+        looks = np.concatenate(fed[name])
+        assert looks.dtype == learnt.dtype
+        assert np.array_equal(looks, learnt)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud_train.dataset import Looks
 from cloud_train.fusion import Votes, estimate_table, f1_scores, join_votes, true_probability, unknown_threshold
+from cloud_train.looks import Looks
 from edge.clip import Modality
 from edge.fusion import ClassModelTable
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cloud_train.backend import load_tensorflow
-from cloud_train.dataset import Looks
+from cloud_train.looks import Looks
 from cloud_train.recordings import DataError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
