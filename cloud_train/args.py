@@ -5,22 +5,50 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edge.clip import Modality
+
 Backbone = Literal["mobilenet_v2", "resnet50"]
+BatchNorm = Literal["auto", "frozen", "trained"]
+Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 
 @dataclass(frozen=True)
 class Args:
-    """How to train; the epoch counts default to the reference's: 10 and 30, or 100 for sound in one go."""
+    """How to train; the defaults are the reference's for pictures and motion: ResNet50, 10 epochs and then 30."""
 
-    backbone: Backbone = field(default="mobilenet_v2", metadata={"help": "the network below the two dense layers"})
+    backbone: Backbone = field(default="resnet50", metadata={"help": "the network below the two dense layers"})
     alpha: float = field(default=1.0, metadata={"help": "width of MobileNetV2"})
     weights: str = field(default="imagenet", metadata={"help": "imagenet (downloaded by Keras), none, or a file"})
     head_epochs: int = field(default=10, metadata={"help": "epochs of the first step: the backbone is frozen"})
     epochs: int = field(default=30, metadata={"help": "epochs of the second step: everything is trained"})
-    head_learning_rate: float = field(default=1e-3, metadata={"help": "Adam's rate in the first step"})
-    learning_rate: float = field(default=1e-4, metadata={"help": "Adam's rate in the second step, falling as a cosine"})
-    batch: int = field(default=32, metadata={"help": "looks in a batch"})
+    head_learning_rate: float = field(default=1e-3, metadata={"help": "rate in the first step"})
+    learning_rate: float = field(default=1e-4, metadata={"help": "rate in the second step, falling as a cosine"})
+    weight_decay: float = field(
+        default=0.0, metadata={"help": "share of each weight that AdamW takes off, times the rate, in a step"}
+    )
+    batch: int = field(default=32, metadata={"help": "looks in a batch, over all workers"})
     dense_units: int = field(default=256, metadata={"help": "width of the first dense layer"})
     dropout: float = field(default=0.2, metadata={"help": "share of it dropped in training"})
     label_smoothing: float = field(default=0.0, metadata={"help": "share of the target spread over all classes"})
+    class_weights: Literal["balanced", "none"] = field(
+        default="balanced", metadata={"help": "whether rare classes count more"}
+    )
+    augmentation: Literal["on", "off"] = field(default="on", metadata={"help": "whether looks are varied in training"})
+    batch_norm: BatchNorm = field(
+        default="auto", metadata={"help": "batch normalisation in the second step; auto: frozen with given weights"}
+    )
+    precision: Precision = field(
+        default="auto", metadata={"help": "of the arithmetic; auto: mixed_float16 on a GPU, else float32"}
+    )
+    patience: int = field(
+        default=10, metadata={"help": "epochs without a better validation loss before a step ends early; 0: never"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of weights, order and augmentation"})
+
+
+DEFAULTS: dict[Modality, Args] = {
+    "rgb": Args(),
+    "flow": Args(),
+    "audio": Args(backbone="mobilenet_v2", head_epochs=0, epochs=100),
+}
+"""The reference's settings for each modality; sound is trained whole from the start, for 100 epochs."""

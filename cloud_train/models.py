@@ -52,7 +52,7 @@ def build(
     network = _backbone(shape, backbone, alpha, weights)
     pooled = network(_preprocess(inputs, modality, backbone))
     hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(dense_units, activation="relu")(pooled))
-    outputs = keras.layers.Dense(classes, activation="softmax", name="probabilities")(hidden)
+    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(hidden)
     return keras.Model(inputs, outputs)
 
 

@@ -75,13 +75,18 @@ def _in_pool(
 
 
 def _begin(parent: int) -> None:
-    """Prepare a worker: one thread, as there is one worker a core, and no life after its parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends what it started
+    """Prepare a worker: one thread, as there is one worker a core."""
+    end_with(parent)
     cv2.setNumThreads(1)
+
+
+def end_with(parent: int) -> None:
+    """Let this child process end when its parent ends, however that ends, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1)
+            time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

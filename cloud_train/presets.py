@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ from .args import Args
 from .backend import load_tensorflow
 from .dataset import Dataset, extract
 from .evaluate import Score, evaluate
+from .parallel import end_with
 from .recordings import find_recordings
 from .split import split
 from .synth import LABELS, write_world
@@ -96,15 +98,16 @@ def run_all(name: str, out: str | Path) -> tuple[Bundle, dict[str, Score]]:
 def fit_all(dataset: Dataset, args: dict[Modality, Args], out: Path) -> list[Run]:
     """Train the modalities in two processes of half the cores each: small models use one core better than two."""
     load_tensorflow()
-    with ProcessPoolExecutor(2, get_context("spawn"), half_the_cores) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn"), half_the_cores, (os.getpid(),)) as pool:
         from .train import fit
 
         jobs = [pool.submit(fit, dataset, modality, each, out / modality) for modality, each in args.items()]
-        return [job.result() for job in jobs]
+        return [run for job in jobs if (run := job.result()) is not None]
 
 
-def half_the_cores() -> None:
+def half_the_cores(parent: int) -> None:
     """Prepare a training process that shares the machine and the terminal with another: lines instead of bars."""
+    end_with(parent)
     load_tensorflow()
     import tensorflow as tf
 
@@ -116,7 +119,8 @@ def half_the_cores() -> None:
 
 def _args(preset: Preset, modality: Modality) -> Args:
     return Args(
-        alpha=preset.alpha, weights="none", head_epochs=preset.head_epochs, epochs=preset.epochs[modality],
+        backbone="mobilenet_v2", alpha=preset.alpha, weights="none",
+        head_epochs=preset.head_epochs, epochs=preset.epochs[modality],
         learning_rate=preset.learning_rate, batch=preset.batch, dense_units=128, dropout=0.1,
         label_smoothing=0.1,
     )  # fmt: skip

@@ -31,17 +31,18 @@ _COLUMNS = (
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[str], None]]:
+def bar(what: str, total: int, *, done: int = 0) -> Iterator[Callable[[str], None]]:
     """Show a bar with count, elapsed time and ETA on stderr; call what it yields after each item, with a note.
+
+    `done` items were finished earlier.
 
     Where stderr is no terminal, ten lines are printed over the whole instead.
     """
     if console.is_terminal:
         with Progress(*_COLUMNS, console=console) as progress:
-            task = progress.add_task(what, total=total, note="")
+            task = progress.add_task(what, total=total, completed=done, note="")
             yield lambda note: progress.update(task, advance=1, note=note)
         return
-    done = 0
 
     def advance(note: str) -> None:
         nonlocal done

@@ -14,6 +14,7 @@ from edge.manifest import Manifest
 
 from .args import Args
 from .atomic import write_atomically
+from .checkpoint import Epoch
 from .looks import Looks
 from .recordings import DataError
 
@@ -22,7 +23,10 @@ RUN = "run.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training: its folder, the modality, the settings, and the manifest draft of its features."""
+    """A finished training: its folder, the modality, the settings, and the manifest draft of its features.
+
+    `identity` is the hash of settings and data, `commit` the code's, `history` what each epoch brought.
+    """
 
     path: Path
     modality: Modality
@@ -32,6 +36,9 @@ class Run:
     data_sha256: str
     metrics: dict[str, float]
     seconds: float
+    identity: str = ""
+    commit: str = "unknown"
+    history: tuple[Epoch, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> Run:

@@ -6,13 +6,16 @@ import argparse
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
-from edge.clip import MODALITIES
+from edge.clip import MODALITIES, Modality
 from edge.commands import Commands, add_command
 
 from .data import extracted, feature_options
 from .judging import report
+
+if TYPE_CHECKING:
+    from cloud_train.args import Args
 
 
 def add_all(commands: Commands) -> None:
@@ -42,20 +45,32 @@ def add_fit(commands: Commands) -> None:
     fit.add_argument("--data", required=True, metavar="DIR_OR_MANIFEST", help="recordings, or extracted features")
     fit.add_argument("--out", required=True, metavar="RUN")
     feature_options(fit)
-    _training_options(fit)
+    training_options(fit)
 
 
-def _training_options(command: argparse.ArgumentParser) -> None:
-    from cloud_train.args import Args, Backbone
+def training_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of a training, as `Args` describes them."""
+    from cloud_train.args import DEFAULTS, Args
 
     group = command.add_argument_group("training")
+    kinds = get_type_hints(Args)
     for field in fields(Args):
-        option, what = (
+        defaults = {modality: getattr(args, field.name) for modality, args in DEFAULTS.items()}
+        values = f"{field.default}; audio: {defaults['audio']}" if len(set(defaults.values())) > 1 else field.default
+        group.add_argument(
             f"--{field.name.replace('_', '-')}",
-            f"{field.metadata['help']} (default: {field.default})",
+            type=type(field.default),
+            choices=get_args(kinds[field.name]) or None,
+            help=f"{field.metadata['help']} (default: {values})",
         )
-        choices = get_args(Backbone) if field.name == "backbone" else None
-        group.add_argument(option, type=type(field.default), choices=choices, help=what)
+
+
+def training_args(arguments: argparse.Namespace, modality: Modality) -> Args:
+    """Give the settings of one modality's training: what was asked for, else its defaults."""
+    from cloud_train.args import DEFAULTS
+
+    given = {field.name: getattr(arguments, field.name) for field in fields(DEFAULTS[modality])}
+    return replace(DEFAULTS[modality], **{name: value for name, value in given.items() if value is not None})
 
 
 def _all(arguments: argparse.Namespace) -> int:
@@ -66,13 +81,12 @@ def _all(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from cloud_train.args import Args
+    from cloud_train import stop
     from cloud_train.backend import load_tensorflow
     from cloud_train.dataset import INDEX, Dataset
     from cloud_train.split import split
 
-    given = {field.name: getattr(arguments, field.name) for field in fields(Args)}
-    args = Args(**{name: value for name, value in given.items() if value is not None})
+    args = training_args(arguments, arguments.modality)
     features = Path(arguments.data)
     if not (features / INDEX).is_file():
         features = Path(arguments.out) / "features"
@@ -85,7 +99,10 @@ def _fit(arguments: argparse.Namespace) -> int:
     load_tensorflow()  # takes seconds: only after the data was found good
     from cloud_train.train import fit
 
+    stop.listen()
     run = fit(dataset, arguments.modality, args, arguments.out)
+    if run is None:  # the chief says the rest
+        return 0
     for name, value in run.metrics.items():
         sys.stdout.write(f"{name.replace('_', ' ')}: {value:.3f}\n")
     return 0

@@ -1,0 +1,258 @@
+"""The training loop: it goes on at any step, and is the same for one worker and for many."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from . import stop
+from .args import Args
+from .batches import Batches, by_second
+from .checkpoint import Epoch, Position, assign, load, save
+from .looks import Looks
+from .progress import bar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BEST = "best.npz"
+SAVE_SECONDS = 600.0
+"""A training that is killed loses at most this much of its time."""
+EPOCHS_APART = 10_000
+"""Between the numbers of two phases' epochs, so that no batch comes twice."""
+PREDICT_BATCH = 64
+
+
+class DivergedError(Exception):
+    """A training whose loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training: which layers learn, for how long, at what rate."""
+
+    name: str
+    head_only: bool
+    epochs: int
+    learning_rate: float
+
+
+def phases(args: Args) -> tuple[Phase, ...]:
+    """List the reference's two steps, without one of no epochs."""
+    both = (
+        Phase("the dense layers", head_only=True, epochs=args.head_epochs, learning_rate=args.head_learning_rate),
+        Phase("everything", head_only=False, epochs=args.epochs, learning_rate=args.learning_rate),
+    )
+    return tuple(phase for phase in both if phase.epochs)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a training is made of; `identity` is the hash of all that decides its result.
+
+    Only the chief writes; the other workers read its checkpoints from the same `folder`.
+    """
+
+    model: keras.Model
+    batches: Batches
+    validation: Looks
+    args: Args
+    strategy: tf.distribute.Strategy
+    folder: Path
+    identity: str
+    answer: Callable[[Any], NDArray[np.float32]]
+    chief: bool = True
+
+
+def learn(training: Training) -> list[Epoch]:
+    """Train to the end, from where the last checkpoint left it; return the epochs. Stopped on a request to stop."""
+    saved = load(training.folder, training.identity)
+    position, values = saved or (Position(training.identity), [])
+    for number, phase in enumerate(phases(training.args)):
+        if number < position.phase:
+            continue
+        _prepare(training, phase)
+        optimizer = _optimizer(training, phase)
+        if values:
+            assign([*training.model.variables, *optimizer.variables], values)
+        _run(training, phase, optimizer, position)
+        _take_best(training)
+        position.phase, position.epoch, position.step = number + 1, 0, 0
+        position.best, position.epochs_since_best, values = float("inf"), 0, []
+    return position.history
+
+
+def _prepare(training: Training, phase: Phase) -> None:
+    backbone = training.model.get_layer("backbone")
+    backbone.trainable = not phase.head_only
+    frozen = training.args.batch_norm == "frozen" or (
+        training.args.batch_norm == "auto" and training.args.weights != "none"
+    )
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and not phase.head_only:
+            layer.trainable = not frozen
+            layer.synchronized = training.strategy.num_replicas_in_sync > 1
+
+
+def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Keras optimizer
+    rate: Any = phase.learning_rate
+    if not phase.head_only:
+        steps = phase.epochs * len(training.batches)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 10, steps, warmup_target=rate, warmup_steps=min(50, steps // 10)
+        )
+    with training.strategy.scope():
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=training.args.weight_decay)
+        if keras.config.dtype_policy().compute_dtype == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(training.model.trainable_variables)
+    return optimizer
+
+
+def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> None:  # noqa: ANN401
+    step = _step_function(training, optimizer)
+    what = f"{training.batches.modality}: {phase.name}"
+    with bar(what, phase.epochs, done=position.epoch) as advance:
+        patience = training.args.patience or phase.epochs
+        while position.epoch < phase.epochs and position.epochs_since_best < patience:
+            _epoch(training, step, optimizer, position)
+            advance(_judge(training, phase, optimizer, position))
+
+
+def _epoch(training: Training, step: Callable[..., Any], optimizer: Any, position: Position) -> None:  # noqa: ANN401
+    elements = feed(training, position)
+    saved = time.monotonic()
+    for element, waited, began in elements:
+        loss, hits = step(element)
+        position.loss += float(loss)
+        position.hits += float(hits)
+        position.step += 1
+        position.waited += waited
+        position.seconds += time.monotonic() - began
+        if stop.requested() or time.monotonic() - saved > SAVE_SECONDS:
+            _save(training, optimizer, position)
+            saved = time.monotonic()
+        if stop.requested():
+            msg = f"{training.folder}: stopped as asked, saved at step {position.step} of epoch {position.epoch + 1}"
+            raise stop.Stopped(msg)
+
+
+def feed(training: Training, position: Position) -> Iterator[tuple[Any, float, float]]:
+    """Give the rest of an epoch's batches, read ahead, each with the seconds waited and when the waiting began."""
+    batches, epoch = training.batches, position.phase * EPOCHS_APART + position.epoch
+
+    def dataset(context: Any) -> Any:  # noqa: ANN401 - tf.distribute.InputContext -> tf.data.Dataset
+        parts = context.num_replicas_in_sync
+        mine = parts // context.num_input_pipelines
+        first = context.input_pipeline_id * mine
+
+        def read(i: NDArray[np.int64]) -> Any:  # noqa: ANN401 - a Batch
+            step, part = divmod(int(i), mine)
+            return batches(epoch, step, first + part, parts)
+
+        numbers = tf.data.Dataset.range(position.step * mine, len(batches) * mine)
+        read_all = numbers.map(
+            lambda i: tf.numpy_function(read, [i], (tf.float32, tf.float32, tf.float32)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return read_all.map(shaped).prefetch(2 * mine)
+
+    def shaped(*tensors: Any) -> Any:  # noqa: ANN401 - tensors that lost their shapes on the way
+        for tensor, shape in zip(
+            tensors, (training.model.input_shape, training.model.output_shape, (None,)), strict=True
+        ):
+            tensor.set_shape(shape)
+        return tensors
+
+    iterator = iter(training.strategy.distribute_datasets_from_function(dataset))
+    for _ in range(position.step, len(batches)):
+        began = time.monotonic()
+        element = next(iterator)
+        yield element, time.monotonic() - began, began
+
+
+def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  # noqa: ANN401
+    model, strategy = training.model, training.strategy
+
+    def one(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        with tf.GradientTape() as tape:
+            answer = keras.ops.clip(keras.ops.cast(model(x, training=True), "float32"), 1e-7, 1.0)
+            loss = keras.ops.sum(weight * -keras.ops.sum(target * keras.ops.log(answer), axis=1))
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+        hits = keras.ops.argmax(answer, axis=1) == keras.ops.argmax(target, axis=1)
+        return loss, keras.ops.sum(keras.ops.cast(hits, "float32"))
+
+    @tf.function
+    def step(element: Any) -> Any:  # noqa: ANN401
+        loss, hits = strategy.run(one, args=element)
+        return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None)
+
+    return step
+
+
+def _judge(training: Training, phase: Phase, optimizer: Any, position: Position) -> str:  # noqa: ANN401
+    """Close an epoch: validate, keep the best, save; return it in words."""
+    batches = training.batches
+    loss, accuracy = validate(training.answer, training.validation)
+    if not math.isfinite(loss + position.loss):
+        msg = f"{training.folder}: the loss of epoch {position.epoch + 1} is not a number; lower the learning rate"
+        raise DivergedError(msg)
+    rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    epoch = Epoch(
+        phase.name, position.epoch + 1, position.loss / len(batches), position.hits / batches.seconds, loss, accuracy,
+        rate, position.seconds, position.waited / max(position.seconds, 1e-9),
+    )  # fmt: skip
+    position.history.append(epoch)
+    position.epoch, position.step, position.epochs_since_best = position.epoch + 1, 0, position.epochs_since_best + 1
+    position.loss = position.hits = position.seconds = position.waited = 0.0
+    if loss < position.best:
+        position.best, position.epochs_since_best = loss, 0
+        if training.chief:
+            save(training.folder, position, training.model.variables, BEST)
+    _save(training, optimizer, position)
+    return f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.3f}, validation {loss:.3f}, {accuracy:.3f}"
+
+
+def _save(training: Training, optimizer: Any, position: Position) -> None:  # noqa: ANN401
+    if training.chief:
+        save(training.folder, position, [*training.model.variables, *optimizer.variables])
+
+
+def _take_best(training: Training) -> None:
+    best = load(training.folder, training.identity, BEST)
+    if best is not None:
+        assign(training.model.variables, best[1])
+
+
+def predictor(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
+    """Give a function from looks, an array or Rows, to probabilities `[n, classes]`, read batch by batch."""
+    signature = [tf.TensorSpec(model.input_shape, tf.float32)]
+    answer = tf.function(lambda x: model(x, training=False), input_signature=signature)
+
+    def predict(looks: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        starts = range(0, len(looks), PREDICT_BATCH)
+        batches = [answer(looks[i : i + PREDICT_BATCH].astype(np.float32)) for i in starts]
+        return np.concatenate([np.asarray(batch, np.float32) for batch in batches])
+
+    return predict
+
+
+def validate(answer: Callable[[Any], NDArray[np.float32]], looks: Looks) -> tuple[float, float]:
+    """Give the mean negative log-likelihood and the accuracy of one look of every known second, the middle one."""
+    order, starts, sizes = by_second(looks)
+    chosen = np.sort(order[starts + sizes // 2])
+    chosen = chosen[looks.y[chosen] >= 0]
+    y = looks.y[chosen]
+    probabilities = np.concatenate([answer(looks.x[part]) for part in np.array_split(chosen, -(-len(chosen) // 1024))])
+    likelihood = np.clip(probabilities[np.arange(len(y)), y], 1e-7, 1)
+    return float(-np.log(likelihood).mean()), float((probabilities.argmax(axis=1) == y).mean())
