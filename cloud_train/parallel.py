@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -93,13 +94,7 @@ def end_with(parent: int) -> None:
 
 
 def _on_ray(items: Iterable[Item], function: Callable[[Item], Result]) -> Iterator[tuple[Item, Result | Exception]]:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        msg = "--engine ray needs Ray, which is not installed: pip install 'touchline[ray]'"
-        raise DataError(msg) from None
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+    ray = ray_cluster()
     remote = ray.remote(max_retries=1)(function)
     ahead = max(1, int(ray.cluster_resources().get("CPU", 1))) * AHEAD
     source = iter(items)
@@ -118,3 +113,16 @@ def _on_ray(items: Iterable[Item], function: Callable[[Item], Result]) -> Iterat
                 yield item, error.cause
             except ray.exceptions.WorkerCrashedError:
                 yield item, CrashedError("crashed the process that read it")
+
+
+def ray_cluster() -> Any:  # noqa: ANN401 - the module
+    """Give Ray, connected to the cluster that RAY_ADDRESS names, else to one of this machine."""
+    try:
+        import ray
+    except ModuleNotFoundError:
+        msg = "--engine ray needs Ray, which is not installed: pip install 'touchline[ray]'"
+        raise DataError(msg) from None
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+    return ray

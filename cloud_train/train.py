@@ -26,6 +26,7 @@ from .models import build, input_shape
 from .provenance import git_commit
 from .recordings import DataError
 from .runs import RUN, Run
+from .workers import record
 
 CHECKPOINTS = "checkpoints"
 
@@ -50,10 +51,12 @@ def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Ru
     batches = Batches(load_looks(dataset, modality, "train"), modality, classes, args)
     validation = load_looks(dataset, modality, "validation")
     training = Training(
-        model, batches, validation, args, strategy, out / CHECKPOINTS, identity, predictor(model), cluster.is_chief()
+        model, batches, validation, args, strategy, out / CHECKPOINTS, identity, predictor(model), cluster.index() == 0
     )
     try:
         history = learn(training)
+        if cluster.workers():
+            record(out, _weights_sha256(model))
         if not training.chief:
             return None
         keras.config.set_dtype_policy("float32")
@@ -109,6 +112,13 @@ def _predict(dataset: Dataset, modality: Modality, model: keras.Model, out: Path
         write_atomically(out / f"{side}.npz", buffer.getvalue())
         metrics[f"{side}_accuracy"] = second_accuracy(modality, predictions, dataset.manifest.labels)
     return metrics
+
+
+def _weights_sha256(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def _save_model(model: keras.Model, file: Path) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from edge.clip import MODALITIES, Modality
-from edge.commands import Commands, add_command
+from edge.commands import Commands, add_command, positive
 
 from .data import extracted, feature_options
 from .judging import report
 
 if TYPE_CHECKING:
     from cloud_train.args import Args
+    from cloud_train.dataset import Dataset
 
 
 def add_all(commands: Commands) -> None:
@@ -44,6 +46,8 @@ def add_fit(commands: Commands) -> None:
     fit.add_argument("modality", choices=MODALITIES)
     fit.add_argument("--data", required=True, metavar="DIR_OR_MANIFEST", help="recordings, or extracted features")
     fit.add_argument("--out", required=True, metavar="RUN")
+    fit.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that share each batch")
+    fit.add_argument("--engine", choices=("local", "ray"), default="local", help="where the workers run")
     feature_options(fit)
     training_options(fit)
 
@@ -81,12 +85,37 @@ def _all(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from cloud_train import stop
+    from cloud_train import cluster, stop
     from cloud_train.backend import load_tensorflow
+    from cloud_train.parallel import end_with
+    from cloud_train.workers import PARENT, fit_command, train_together
+
+    if PARENT in os.environ:
+        end_with(int(os.environ[PARENT]))
+    args = training_args(arguments, arguments.modality)
+    dataset = _prepared(arguments)
+    stop.listen()
+    out = Path(arguments.out)
+    if arguments.workers > 1:
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(args).items()]
+        command = fit_command(arguments.modality, dataset.path, out, options)
+        train_together(command, arguments.workers, out, arguments.engine)
+        return 0
+    cluster.join()
+    load_tensorflow()  # takes seconds: only after the data was found good
+    from cloud_train.train import fit
+
+    run = fit(dataset, arguments.modality, args, out)
+    for name, value in run.metrics.items() if run is not None else ():  # the chief alone has a run to speak of
+        sys.stdout.write(f"{name.replace('_', ' ')}: {value:.3f}\n")
+    return 0
+
+
+def _prepared(arguments: argparse.Namespace) -> Dataset:
+    """Give the features to train on, extracted and split first where they are not yet."""
     from cloud_train.dataset import INDEX, Dataset
     from cloud_train.split import split
 
-    args = training_args(arguments, arguments.modality)
     features = Path(arguments.data)
     if not (features / INDEX).is_file():
         features = Path(arguments.out) / "features"
@@ -95,14 +124,4 @@ def _fit(arguments: argparse.Namespace) -> int:
     if not all(r.side for r in dataset.recordings):
         dataset = replace(dataset, recordings=split(dataset.recordings))
         dataset.save()
-
-    load_tensorflow()  # takes seconds: only after the data was found good
-    from cloud_train.train import fit
-
-    stop.listen()
-    run = fit(dataset, arguments.modality, args, arguments.out)
-    if run is None:  # the chief says the rest
-        return 0
-    for name, value in run.metrics.items():
-        sys.stdout.write(f"{name.replace('_', ' ')}: {value:.3f}\n")
-    return 0
+    return dataset
