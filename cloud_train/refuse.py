@@ -76,7 +76,10 @@ def refuse(
         fusion=fusion_file(found.fusion.rule),
         thresholds=Thresholds(unknown=found.unknown),
         metrics={**old.metrics, "fused": _metrics(bundle, judged, found)},
-        provenance={**old.provenance, "refused": [*old.provenance.get("refused", []), _record(bundle, judged, data)]},
+        provenance={
+            **old.provenance,
+            "fused_anew": [*old.provenance.get("fused_anew", []), _record(bundle, judged, data)],
+        },
     )
     files = {spec.file: (bundle.path / spec.file).read_bytes() for spec in old.models.values()}
     files[manifest.fusion] = write_fusion(found.fusion)

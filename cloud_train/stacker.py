@@ -30,7 +30,7 @@ PARAMETERS = {
     "verbosity": 0,
 }
 """Shallow and regularised: there are a few seconds of each class, and each tree sees a part of them."""
-MOST_ROUNDS = 100
+MOST_ROUNDS = 200
 COPIES = 2
 """Each second is learnt whole and this many times with some of its modalities left out."""
 
@@ -45,14 +45,20 @@ def stack(votes: Votes, labels: Sequence[str], rounds: int, version: str = "t-00
 def best_rounds(votes: Votes, labels: Sequence[str]) -> int:
     """Choose the number of rounds by cross-validation over recordings; 0 where trees do not help on held-out ones.
 
-    What counts is the log loss of held-out seconds, whole and with modalities left out.
+    What counts is the log loss of held-out seconds, whole and with modalities left out. Of all numbers that are not
+    worse than the best by more than one standard error over the folds, it is the smallest.
     """
-    losses, weights = [], []
-    for seen, held_out in folds(votes):
-        x, y = training_rows(held_out, len(labels))
-        losses.append(_curve(training_rows(seen, len(labels)), (x, y), len(labels)))
-        weights.append(len(y))
-    return int(np.average(losses, axis=0, weights=weights).argmin()) if losses else 0
+    losses = np.array(
+        [
+            _curve(training_rows(seen, len(labels)), training_rows(own, len(labels)), len(labels))
+            for seen, own in folds(votes)
+        ]
+    )  # [folds, 1 + MOST_ROUNDS]
+    if not losses.size:
+        return 0
+    worse = losses - losses[:, [losses.mean(axis=0).argmin()]]
+    error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
+    return int((worse.mean(axis=0) <= error).argmax())
 
 
 def training_rows(votes: Votes, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

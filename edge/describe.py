@@ -26,6 +26,10 @@ def describe(bundle: Bundle) -> str:
         f"  fusion   {fusion_in_words(bundle.fusion)}; below {manifest.thresholds.unknown:.2f} a second is unknown",
         f"  made     {made} by commit {commit[:12]} from data {data[:12]}",
     ]
+    lines += [
+        f"  fused    anew from {record['from']}, with {record['seconds']} seconds of {record['data']}"
+        for record in manifest.provenance.get("fused_anew", ())
+    ]
     return "\n".join(lines) + "\n\n" + _models(bundle)
 
 
