@@ -63,6 +63,12 @@ def refuse(
     _refuse_other_labels(recordings, old)
     version = version or next_version(old.version)
     judged = judge(bundle, recordings)
+    seen = {truth for truth, _ in judged.votes.values()}
+    absent = [label for i, label in enumerate(old.labels) if i not in seen]
+    if absent and seen:
+        console.print(
+            f"no new second shows {', '.join(absent)}: the new fusion learns nothing of them", highlight=False
+        )
     found = estimate(
         judged.votes, judged.unknown, old.labels, rule or bundle.fusion.rule, next_fusion(bundle.fusion.version)
     )
