@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         training.add_fit,
         judging.add_fuse,
         judging.add_export,
+        judging.add_refuse,
         judging.add_evaluate,
     ):
         add(commands)

@@ -12,18 +12,20 @@ import numpy as np
 
 from edge.bundle import GOLDEN, Bundle
 from edge.clip import Clip, Modality
-from edge.fusion import Decision, Fusion, write_fusion
+from edge.fusion import Decision, Fusion, Majority, fusion_file, write_fusion
 from edge.golden import make_golden
-from edge.manifest import Features, Manifest, ModelSpec, Thresholds
+from edge.manifest import Features, Manifest, ModelSpec, RuleName, Thresholds
 from edge.tflite import TfliteModel
 
+from .calibration import calibrated
 from .convert import Converted, convert
 from .dataset import Dataset, load_looks, read_clips
-from .fusion import fuse, join_votes
+from .fusion import join_votes
 from .looks import Looks
 from .progress import track
 from .provenance import provenance
 from .recordings import DataError
+from .rules import Estimate, fuse
 from .runs import Run
 
 CALIBRATION_LOOKS = 200
@@ -44,10 +46,12 @@ class Exported:
     converted: Converted
 
 
-def export(runs: Sequence[Run], out: str | Path, *, name: str, version: str) -> Bundle:
+def export(
+    runs: Sequence[Run], out: str | Path, *, name: str, version: str, rule: RuleName = "class_model_table"
+) -> Bundle:
     """Quantize the runs, estimate the fusion, compute golden values and write the bundle, whole or not at all."""
     _refuse_mixed(runs)
-    table, unknown = fuse(runs)
+    fused = fuse(runs, rule)
     tested = _tested(Dataset.load(runs[0].data))
     parts = {run.modality: _export_one(run, tested) for run in track(runs, "exporting to int8", len(runs))}
     judged = {run.modality: getattr(runs[0].manifest.features, run.modality) for run in runs}
@@ -56,15 +60,16 @@ def export(runs: Sequence[Run], out: str | Path, *, name: str, version: str) -> 
         name=name,
         version=version,
         features=Features(**judged),
-        models={run.modality: _spec(run, parts[run.modality].model) for run in runs},
-        thresholds=Thresholds(unknown=unknown),
-        metrics=_metrics(runs, parts, table),
+        models={run.modality: _spec(run, parts[run.modality].model, fused) for run in runs},
+        fusion=fusion_file(rule),
+        thresholds=Thresholds(unknown=fused.unknown),
+        metrics=_metrics(runs, parts, fused),
         provenance=provenance(runs),
     )
     models = {modality: part.model for modality, part in parts.items()}
-    golden = make_golden(_golden_clips(tested, manifest), manifest, models, table)
+    golden = make_golden(_golden_clips(tested, manifest), manifest, models, fused.fusion)
     files = {_file(modality): part.data for modality, part in parts.items()}
-    return Bundle.save(out, manifest, {**files, manifest.fusion: write_fusion(table), GOLDEN: golden.to_npz()})
+    return Bundle.save(out, manifest, {**files, manifest.fusion: write_fusion(fused.fusion), GOLDEN: golden.to_npz()})
 
 
 def _export_one(run: Run, tested: Dataset) -> Exported:
@@ -78,20 +83,27 @@ def _export_one(run: Run, tested: Dataset) -> Exported:
         return Exported(TfliteModel(file), file.read_bytes(), looks, converted)
 
 
-def _metrics(runs: Sequence[Run], parts: Mapping[Modality, Exported], fusion: Fusion) -> dict[str, Any]:
+def _metrics(runs: Sequence[Run], parts: Mapping[Modality, Exported], fused: Estimate) -> dict[str, Any]:
     """Say for each modality, and for the fusion of all, how good float and int8 are on the test seconds."""
+    labels = runs[0].manifest.labels
+
+    def compared(some: Mapping[Modality, Exported], fusion: Fusion) -> dict[str, Any]:
+        return _compared(some, fusion, labels, fused.temperatures)
+
     metrics: dict[str, Any] = {
         run.modality: {
             **run.metrics,
-            **_compared({run.modality: parts[run.modality]}, fusion, run.manifest.labels),
+            **compared({run.modality: parts[run.modality]}, Majority()),  # of one vote: the vote
             "float_difference": parts[run.modality].converted.float_difference,
         }
         for run in runs
     }
-    return {**metrics, "fused": _compared(parts, fusion, runs[0].manifest.labels)}
+    return {**metrics, "fused": {**compared(parts, fused.fusion), "rules": fused.accuracy}}
 
 
-def _compared(parts: Mapping[Modality, Exported], fusion: Fusion, labels: Sequence[str]) -> dict[str, Any]:
+def _compared(
+    parts: Mapping[Modality, Exported], fusion: Fusion, labels: Sequence[str], temperatures: Mapping[Modality, float]
+) -> dict[str, Any]:
     """Compare float and int8 second by second: accuracy of both, and how often their top labels agree.
 
     `int8_agreement_decided` leaves out the seconds whose two best labels are within DECIDED_MARGIN in float: where a
@@ -100,7 +112,8 @@ def _compared(parts: Mapping[Modality, Exported], fusion: Fusion, labels: Sequen
 
     def decisions(kind: str) -> dict[tuple[str, int], tuple[int, Decision]]:
         answers = {name: replace(part.looks, x=getattr(part.converted, kind)) for name, part in parts.items()}
-        return {key: (truth, fusion(cast)) for key, (truth, cast) in join_votes(answers, labels).items()}
+        votes = calibrated(join_votes(answers, labels), temperatures, labels)
+        return {key: (truth, fusion(cast)) for key, (truth, cast) in votes.items()}
 
     expected, found = decisions("expected"), decisions("int8")
     truth = np.array([labels[y] for y, _ in expected.values()])
@@ -146,6 +159,7 @@ def _file(modality: Modality) -> str:
     return f"{modality}.tflite"
 
 
-def _spec(run: Run, model: TfliteModel) -> ModelSpec:
+def _spec(run: Run, model: TfliteModel, fused: Estimate) -> ModelSpec:
     alpha = run.args.alpha if run.args.backbone == "mobilenet_v2" else 1.0
-    return ModelSpec(_file(run.modality), run.args.backbone, alpha, model.input, model.output)
+    temperature = fused.temperatures.get(run.modality, 1.0)
+    return ModelSpec(_file(run.modality), run.args.backbone, alpha, model.input, model.output, temperature)

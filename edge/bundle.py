@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .clip import Modality
-from .fusion import ClassModelTable, Majority, read_fusion
+from .fusion import BoostedTrees, Rule, read_fusion
 from .manifest import BundleError, Manifest, TensorSpec
 from .strict import StrictError
 from .tflite import TfliteModel, probe
@@ -30,7 +30,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    fusion: ClassModelTable | Majority
+    fusion: Rule
     sha256: str
 
     @classmethod
@@ -54,10 +54,13 @@ class Bundle:
         data = _read(path / MANIFEST)
         manifest = Manifest.from_json(data, MANIFEST)
         try:
-            fusion = read_fusion(_read(path / manifest.fusion))
+            fusion = read_fusion(_read(path / manifest.fusion), manifest.fusion)
         except StrictError as error:
             msg = f"{manifest.fusion}: {error}"
             raise BundleError(msg) from None
+        if isinstance(fusion, BoostedTrees) and fusion.labels != manifest.labels:
+            msg = f"{manifest.fusion}: array `labels`: is not the labels of {MANIFEST}"
+            raise BundleError(msg)
         return cls(path, manifest, fusion, hashlib.sha256(data).hexdigest())
 
     @classmethod

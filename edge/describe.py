@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from .fusion import ClassModelTable
+from .fusion import BoostedTrees, ClassModelTable, Rule
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -23,15 +23,21 @@ def describe(bundle: Bundle) -> str:
         f"{manifest.name} {manifest.version}  (format {manifest.format}, {bundle.sha256[:12]})",
         f"  labels   {len(manifest.labels)}: {', '.join(manifest.labels)}",
         f"  second   {clip.frames_per_second} pictures of {clip.width} x {clip.height}, {clip.sample_rate_hz} Hz sound",
-        f"  fusion   {fusion_in_words(bundle)}; below {manifest.thresholds.unknown:.2f} a second is unknown",
+        f"  fusion   {fusion_in_words(bundle.fusion)}; below {manifest.thresholds.unknown:.2f} a second is unknown",
         f"  made     {made} by commit {commit[:12]} from data {data[:12]}",
+    ]
+    lines += [
+        f"  fused    anew from {record['from']}, with {record['seconds']} seconds of {record['data']}"
+        for record in manifest.provenance.get("fused_anew", ())
     ]
     return "\n".join(lines) + "\n\n" + _models(bundle)
 
 
-def fusion_in_words(bundle: Bundle) -> str:
+def fusion_in_words(fusion: Rule) -> str:
     """Say which modality answers, and for which labels another one does."""
-    fusion = bundle.fusion
+    if isinstance(fusion, BoostedTrees):
+        count = len(fusion.trees.root)
+        return f"boosted trees {fusion.version}: {count} trees over the product of {', '.join(fusion.ranking)}"
     if not isinstance(fusion, ClassModelTable):
         return "the majority of the modalities"
     default, others = fusion.ranking[0], fusion.ranking[1:]
@@ -41,14 +47,21 @@ def fusion_in_words(bundle: Bundle) -> str:
 
 
 def _models(bundle: Bundle) -> str:
-    """Lay out the models with their accuracy on the test seconds, in float and in int8, and how often these agree."""
-    table = Table("", "backbone", "input", "size", "float", "int8", "agree", "agree where decided", box=None)
+    """Lay out the models: temperature, accuracy on the test seconds in float and in int8, how often these agree."""
+    table = Table("", "backbone", "input", "size", "T", "float", "int8", "agree", "agree where decided", box=None)
     for name, model in bundle.manifest.models.items():
         shape = " x ".join(map(str, model.input.shape[1:]))
         size = (bundle.path / model.file).stat().st_size
         backbone = f"{model.backbone} x {model.alpha:g}"
-        table.add_row(name, backbone, f"{shape} {model.input.dtype}", f"{size / 1e6:.2f} MB", *_scores(bundle, name))
-    table.add_row("fused", "", "", "", *_scores(bundle, "fused"))
+        table.add_row(
+            name,
+            backbone,
+            f"{shape} {model.input.dtype}",
+            f"{size / 1e6:.2f} MB",
+            f"{model.temperature:.2f}",
+            *_scores(bundle, name),
+        )
+    table.add_row("fused", "", "", "", "", *_scores(bundle, "fused"))
     buffer = io.StringIO()
     Console(file=buffer, width=110).print(table)
     return buffer.getvalue()

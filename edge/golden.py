@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -110,6 +110,17 @@ def make_golden(clips: Sequence[Clip], manifest: Manifest, models: Models, fusio
     return Golden(tuple(cases), TOLERANCES)
 
 
+def fused_anew(golden: Golden, manifest: Manifest, fusion: Fusion) -> Golden:
+    """Decide the same clips by another fusion or other temperatures; features and scores stay."""
+    decisions = [decide(case.scores, manifest, fusion) for case in golden.cases]
+    cases = [
+        replace(case, fused=np.array(decision.probabilities), label=decision.label)
+        for case, decision in zip(golden.cases, decisions, strict=True)
+    ]
+    return replace(golden, cases=tuple(cases))
+
+
 def decide(scores: Mapping[Modality, NDArray[np.float32]], manifest: Manifest, fusion: Fusion) -> Decision:
-    """Fuse the scores of one clip."""
-    return fusion([vote(name, looks, manifest.labels) for name, looks in scores.items()])
+    """Fuse the scores of one clip, each modality's calibrated by the temperature that the manifest names."""
+    models = manifest.models
+    return fusion([vote(name, looks, manifest.labels, models[name].temperature) for name, looks in scores.items()])

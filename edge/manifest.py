@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from .strict import StrictError, strict
 
 FORMAT = 1
 """The bundle format that this code writes and the newest that it reads."""
+
+RuleName = Literal["class_model_table", "majority", "boosted_trees"]
+"""How votes may be fused."""
 
 
 class BundleError(Exception):
@@ -94,13 +98,17 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model: its file in the bundle, what it was made from, and the tensors to expect of it."""
+    """One model: its file in the bundle, what it was made from, the tensors to expect of it, and its temperature.
+
+    The probabilities of its votes are raised to 1 / `temperature` and normalised; 1 leaves them as they are.
+    """
 
     file: str
     backbone: str
     alpha: float
     input: TensorSpec
     output: TensorSpec
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -173,8 +181,14 @@ class Manifest:
                 classes = model.output.shape[-1]
                 msg = f"{where}: models.{name}.output has {classes} classes, labels has {len(self.labels)}"
                 raise BundleError(msg)
+            if not 0 < model.temperature < math.inf:
+                msg = f"{where}: models.{name}.temperature: is {model.temperature:g}; it must be above 0 and finite"
+                raise BundleError(msg)
         if len(set(self.labels)) != len(self.labels) or not self.labels:
             msg = f"{where}: labels must be present and distinct"
+            raise BundleError(msg)
+        if Path(self.fusion).suffix not in (".json", ".npz"):
+            msg = f"{where}: fusion: {self.fusion!r} is neither a .json nor an .npz file"
             raise BundleError(msg)
         for file in (self.fusion, *self.files, *(model.file for model in self.models.values())):
             if Path(file).name != file:

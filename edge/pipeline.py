@@ -52,5 +52,6 @@ class Pipeline:
         for name, model in self._models.items():
             tensor = features(clip, self._manifest, name)
             if tensor is not None:
-                votes.append(vote(name, model(tensor), self._manifest.labels))
+                temperature = self._manifest.models[name].temperature
+                votes.append(vote(name, model(tensor), self._manifest.labels, temperature))
         return tuple(votes)

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud_train.fusion import Votes, estimate_table, f1_scores, join_votes, true_probability, unknown_threshold
+from cloud_train.fusion import (
+    LEAST_KEPT,
+    Votes,
+    estimate_table,
+    f1_scores,
+    join_unknown,
+    join_votes,
+    right_scores,
+    true_probability,
+    unknown_threshold,
+)
 from cloud_train.looks import Looks
 from edge.clip import Modality
-from edge.fusion import ClassModelTable
+from edge.fusion import ClassModelTable, Majority
 
 LABELS = ("badminton", "golf", "tennis")
 
@@ -79,3 +89,45 @@ def test_the_threshold_keeps_99_of_100_right_decisions():
     threshold = unknown_threshold(votes, estimate_table(votes, LABELS), LABELS)
     scores = [cast[0].score for _, cast in votes.values()]
     assert sum(score >= threshold for score in scores) in (297, 298)
+
+
+def scored(scores: list[float], truth: int) -> Looks:
+    """One look per second, each sure of golf by its score."""
+    x = np.array([[(1 - score) / 2, score, (1 - score) / 2] for score in scores], np.float32)
+    index = np.arange(len(scores))
+    ids = tuple(f"{truth}-{i}" for i in index)
+    return Looks(x, np.full(len(scores), truth), index, np.zeros_like(index), ids)
+
+
+def test_unknown_seconds_are_no_class_and_join_on_their_own():
+    both = looks([(0, 0), (-1, 2), (1, 1), (-1, 0)], per_second=2)
+    assert sorted(key[0] for key in join_votes({"rgb": both}, LABELS)) == ["r0", "r2"]
+    unknown = join_unknown({"rgb": both}, LABELS)
+    assert {key[0]: truth for key, (truth, _) in unknown.items()} == {"r1": -1, "r3": -1}
+    assert [cast[0].label for _, cast in unknown.values()] == ["tennis", "badminton"]
+
+
+def test_the_threshold_lies_between_right_and_unknown_seconds_where_they_are_apart():
+    votes = join_votes({"rgb": scored([0.8, 0.9, 0.95], 1)}, LABELS)
+    unknown = join_unknown({"rgb": scored([0.4, 0.5, 0.6], -1)}, LABELS)
+    assert unknown_threshold(votes, Majority(), LABELS, unknown) == pytest.approx(0.7)
+
+
+def test_the_threshold_is_the_best_that_keeps_95_of_100_right_decisions():
+    rng = np.random.default_rng(0)
+    right, others = rng.uniform(0.5, 1.0, 400), rng.uniform(0.4, 0.9, 100)
+    votes = join_votes({"rgb": scored(list(right), 1)}, LABELS)
+    unknown = join_unknown({"rgb": scored(list(others), -1)}, LABELS)
+    found = unknown_threshold(votes, Majority(), LABELS, unknown)
+
+    def worth(threshold: float) -> float:
+        kept = (right >= threshold).mean()
+        return kept + (others < threshold).mean() if kept >= LEAST_KEPT else 0.0
+
+    assert worth(found) == pytest.approx(max(worth(t) for t in np.linspace(0, 1, 5001)), abs=1e-3)
+    assert (right_scores(votes, Majority(), LABELS) >= found).mean() >= LEAST_KEPT
+
+
+def test_where_nothing_is_right_nothing_is_refused():
+    wrong = join_votes({"rgb": scored([0.8, 0.9], 0)}, LABELS)
+    assert unknown_threshold(wrong, Majority(), LABELS, join_unknown({"rgb": scored([0.4], -1)}, LABELS)) == 0.0

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from edge.__main__ import main
+from edge.boosted import Trees
 from edge.bundle import DEMO, GOLDEN, MANIFEST, Bundle
 from edge.check import check
+from edge.fusion import BoostedTrees, write_fusion
 from edge.golden import Golden
 from edge.manifest import BundleError
 from edge.tflite import dequantize, probe, quantize
@@ -66,6 +68,15 @@ def another_table(bundle: Path) -> None:
     fusion["ranking"] = ["flow", "audio", "rgb"]
     fusion["table"] = {}
     replace_file(bundle, "fusion.json", json.dumps(fusion).encode())
+
+
+def with_trees(bundle: Path, labels: tuple[str, ...] | None = None, data: bytes | None = None) -> None:
+    """Fuse by trees that each favour the first label, instead of by the table."""
+    labels = labels or Bundle.read(bundle).manifest.labels
+    one = np.zeros(1, np.int32)
+    trees = Trees(one - 1, np.zeros(1, np.float32), one, one, np.zeros(1, bool), np.full(1, 30, np.float32), one, one)
+    replace_file(bundle, "fusion.npz", data or write_fusion(BoostedTrees(trees, labels, ("rgb", "audio", "flow"))))
+    edit_manifest(bundle, lambda raw: raw.update(fusion="fusion.npz"))
 
 
 CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str, str]] = {
@@ -130,6 +141,37 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "files",
         "golden.npz: not readable",
     ),
+    "other temperature": (
+        lambda b: edit_manifest(b, lambda raw: raw["models"]["rgb"].update(temperature=3.0)),
+        "fusion",
+        "fused probabilities of clip",
+    ),
+    "no temperature": (
+        lambda b: edit_manifest(b, lambda raw: raw["models"]["rgb"].update(temperature=0)),
+        "manifest",
+        "manifest.json: models.rgb.temperature: is 0; it must be above 0 and finite",
+    ),
+    "temperature in words": (
+        lambda b: edit_manifest(b, lambda raw: raw["models"]["rgb"].update(temperature="hot")),
+        "manifest",
+        "temperature: expected `float`, got `str`",
+    ),
+    "fusion of another kind": (
+        lambda b: edit_manifest(b, lambda raw: raw.update(fusion="fusion.pkl")),
+        "manifest",
+        "fusion: 'fusion.pkl' is neither a .json nor an .npz file",
+    ),
+    "trees of other labels": (
+        lambda b: with_trees(b, labels=tuple(f"sport{i}" for i in range(25))),
+        "manifest",
+        "fusion.npz: array `labels`: is not the labels of manifest.json",
+    ),
+    "trees that are none": (
+        lambda b: with_trees(b, data=(b / "fusion.json").read_bytes()),
+        "manifest",
+        "fusion.npz: not readable as arrays",
+    ),
+    "another rule": (with_trees, "fusion", "clip "),
     "path out of the bundle": (
         lambda b: edit_manifest(b, lambda raw: raw.update(fusion="../fusion.json")),
         "manifest",

@@ -60,6 +60,11 @@ def test_a_third_modality_calls_no_row():
     assert (decision.winner, decision.row, decision.label) == ("rgb", None, "golf")
 
 
+def test_a_second_of_zeros_stays_a_vote_at_any_temperature():
+    """With hundreds of classes an int8 model may give each of them 0."""
+    assert vote("rgb", np.zeros((2, 3), np.float32), LABELS, 0.5).probabilities == (0.0, 0.0, 0.0)
+
+
 def test_a_missing_modality_is_passed_over():
     assert posts_table()([cast("rgb", "badminton")]).winner == "rgb"
     assert posts_table()([cast("audio", "golf"), cast("flow", "tennis")]).winner == "audio"
