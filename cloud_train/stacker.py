@@ -86,7 +86,7 @@ def _curve(seen: Votes, held_out: Votes, classes: int) -> list[float]:
     x, y = training_rows(held_out, classes)
     before = softmax(expert_margins(x, classes))[np.arange(len(y)), y]
     after: dict[str, Any] = {}
-    watched = {"evals": [(_matrix(x, y, classes), "held_out")], "evals_result": after}
+    watched: dict[str, Any] = {"evals": [(_matrix(x, y, classes), "held_out")], "evals_result": after}
     _boost(*training_rows(seen, classes), classes, MOST_ROUNDS, **watched)
     return [float(-np.log(np.maximum(before, 1e-16)).mean()), *after["held_out"]["mlogloss"]]
 
