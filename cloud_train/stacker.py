@@ -13,6 +13,7 @@ from edge.clip import MODALITIES
 from edge.fusion import BoostedTrees
 
 from .fusion import Votes, folds, ranking
+from .progress import track
 from .recordings import DataError
 
 if TYPE_CHECKING:
@@ -48,14 +49,11 @@ def best_rounds(votes: Votes, labels: Sequence[str]) -> int:
     What counts is the log loss of held-out seconds, whole and with modalities left out. Of all numbers that are not
     worse than the best by more than one standard error over the folds, it is the smallest.
     """
-    losses = np.array(
-        [
-            _curve(training_rows(seen, len(labels)), training_rows(own, len(labels)), len(labels))
-            for seen, own in folds(votes)
-        ]
-    )  # [folds, 1 + MOST_ROUNDS]
-    if not losses.size:
+    parts = list(folds(votes))
+    if not parts:
         return 0
+    curves = [_curve(*part, len(labels)) for part in track(parts, "choosing the boosting rounds", len(parts))]
+    losses = np.array(curves)  # [folds, 1 + MOST_ROUNDS]
     worse = losses - losses[:, [losses.mean(axis=0).argmin()]]
     error = worse.std(axis=0, ddof=1) / np.sqrt(len(losses))
     return int((worse.mean(axis=0) <= error).argmax())
@@ -83,16 +81,13 @@ def _thinned(x: NDArray[np.float32], classes: int, rng: np.random.Generator) -> 
     return thinned
 
 
-def _curve(
-    seen: tuple[NDArray[np.float32], NDArray[np.int64]],
-    held_out: tuple[NDArray[np.float32], NDArray[np.int64]],
-    classes: int,
-) -> list[float]:
-    """Give the log loss on the held-out rows after 0, 1, ... MOST_ROUNDS rounds."""
-    x, y = held_out
+def _curve(seen: Votes, held_out: Votes, classes: int) -> list[float]:
+    """Give the log loss on the held-out seconds after 0, 1, ... MOST_ROUNDS rounds."""
+    x, y = training_rows(held_out, classes)
     before = softmax(expert_margins(x, classes))[np.arange(len(y)), y]
     after: dict[str, Any] = {}
-    _boost(*seen, classes, MOST_ROUNDS, evals=[(_matrix(x, y, classes), "held_out")], evals_result=after)
+    watched: dict[str, Any] = {"evals": [(_matrix(x, y, classes), "held_out")], "evals_result": after}
+    _boost(*training_rows(seen, classes), classes, MOST_ROUNDS, **watched)
     return [float(-np.log(np.maximum(before, 1e-16)).mean()), *after["held_out"]["mlogloss"]]
 
 

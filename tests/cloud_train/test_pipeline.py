@@ -69,8 +69,9 @@ def test_step_by_step_and_one_modality_is_enough(made: Path, tmp_path: Path):
     )  # fmt: skip
     assert "test accuracy: 0." in fitted
     assert "default: audio" in train("fuse", tmp_path / "run", "--out", tmp_path / "fusion.json")
-    train("export", tmp_path / "run", "--out", tmp_path / "ears", "--version", "0.9")
+    train("export", tmp_path / "run", "--out", tmp_path / "ears", "--version", "0.9", "--rule", "boosted_trees")
     bundle = Bundle.load(tmp_path / "ears")
+    assert (bundle.fusion.rule, bundle.manifest.fusion) == ("boosted_trees", "fusion.npz")
     assert (bundle.manifest.name, bundle.manifest.version) == ("ears", "0.9")
     assert set(bundle.manifest.models) == {"audio"}
     assert not bundle.manifest.sees
