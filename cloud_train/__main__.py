@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,9 +12,14 @@ from edge.commands import RUN_ERROR, USAGE_ERROR
 
 from .cli import data, judging, training
 
+TERMINATED = 128 + signal.SIGTERM
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, 2 for usage and data, 1 for failure at run time."""
+    """Run the command line; return the exit code: 0, 2 for usage and data, 1 for failure at run time.
+
+    143 after SIGTERM, when what was under way has been saved.
+    """
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -30,11 +36,18 @@ def _explain(error: Exception) -> int:
     from edge.manifest import BundleError
     from edge.sources import SourceError
 
-    from .recordings import DataError
+    from .recordings import DataError, TrainingError
+    from .stop import Stopped
 
-    if not isinstance(error, DataError | BundleError | SourceError):
+    if isinstance(error, OSError) and error.strerror:  # a disk that is full, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"touchline-train: {where}{error.strerror.lower()}; finished work is kept\n")
+        return RUN_ERROR
+    if not isinstance(error, DataError | TrainingError | BundleError | SourceError | Stopped):
         raise error
     sys.stderr.write(f"touchline-train: {error}\n")
+    if isinstance(error, Stopped):
+        return TERMINATED
     return USAGE_ERROR if isinstance(error, DataError) else RUN_ERROR
 
 

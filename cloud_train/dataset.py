@@ -160,7 +160,9 @@ def extract_one(recording: Recording, folder: Path, manifest: Manifest) -> Shard
     if record is not None and record.stamp == stamp:
         return record
     sha256 = content_hash(source) if stamp else ""  # without a file, reading says in a sentence what is wrong
-    return write_shard(shard, read_clips(recording.uri, manifest), manifest, sha256=sha256, stamp=stamp)
+    return write_shard(
+        shard, read_clips(recording.uri, manifest, decoder_threads=1), manifest, sha256=sha256, stamp=stamp
+    )
 
 
 def _stamp(source: Path) -> str:
@@ -180,9 +182,10 @@ def content_hash(file: Path) -> str:
     return digest.hexdigest()
 
 
-def read_clips(uri: str, manifest: Manifest) -> Iterator[Clip]:
+def read_clips(uri: str, manifest: Manifest, *, decoder_threads: int = 0) -> Iterator[Clip]:
     """Cut a recording into its seconds, as the device does."""
-    with Source(uri, manifest.clip.sample_rate_hz, video=manifest.sees, audio=manifest.hears) as source:
+    asked = {"video": manifest.sees, "audio": manifest.hears, "decoder_threads": decoder_threads}
+    with Source(uri, manifest.clip.sample_rate_hz, **asked) as source:
         yield from clips(source, Windower(manifest.clip, video=source.video, audio=source.audio))
 
 

@@ -19,6 +19,7 @@ from .batches import Batches, by_second
 from .checkpoint import Epoch, Position, assign, load, save
 from .looks import Looks
 from .progress import bar
+from .recordings import TrainingError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +30,6 @@ SAVE_SECONDS = 600.0
 EPOCHS_APART = 10_000
 """Between the numbers of two phases' epochs, so that no batch comes twice."""
 PREDICT_BATCH = 64
-
-
-class DivergedError(Exception):
-    """A training whose loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,10 @@ class Training:
 
 
 def learn(training: Training) -> list[Epoch]:
-    """Train to the end, from where the last checkpoint left it; return the epochs. Stopped on a request to stop."""
+    """Train to the end, from where the last checkpoint left it; return the epochs. Stopped on a request to stop.
+
+    TrainingError when the loss is no number any more.
+    """
     saved = load(training.folder, training.identity)
     position, values = saved or (Position(training.identity), [])
     for number, phase in enumerate(phases(training.args)):
@@ -206,7 +206,7 @@ def _judge(training: Training, phase: Phase, optimizer: Any, position: Position)
     loss, accuracy = validate(training.answer, training.validation)
     if not math.isfinite(loss + position.loss):
         msg = f"{training.folder}: the loss of epoch {position.epoch + 1} is not a number; lower the learning rate"
-        raise DivergedError(msg)
+        raise TrainingError(msg)
     rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     epoch = Epoch(
         phase.name, position.epoch + 1, position.loss / len(batches), position.hits / batches.seconds, loss, accuracy,

@@ -17,7 +17,7 @@ import cv2
 
 from edge.tflite import cores
 
-from .recordings import DataError
+from .recordings import DataError, TrainingError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ AHEAD = 4
 """Tasks handed out for each worker: it never waits for the next, and memory does not grow with their number."""
 
 
-class CrashedError(Exception):
+class CrashedError(TrainingError):
     """A task that took its process along, as a decoder with a fault in C can."""
 
 

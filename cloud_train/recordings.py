@@ -12,6 +12,10 @@ class DataError(Exception):
     """Training data that cannot be used; the message names the file or class and what would be right."""
 
 
+class TrainingError(Exception):
+    """A training that failed at run time; the message says what happened and what is kept."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """One labelled recording: a video, a sound or a photograph (a recording of one frame).

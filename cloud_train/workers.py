@@ -18,16 +18,13 @@ from . import cluster, stop
 from .atomic import write_atomically
 from .parallel import Engine, ray_cluster
 from .progress import console
+from .recordings import TrainingError
 
 ATTEMPTS = 3
 GRACE_SECONDS = 60.0
 """How long the others may take to notice that one of them is gone, or that a stop was asked for."""
 PARENT = "TOUCHLINE_PARENT"
 """The environment variable that names the process with which a worker ends."""
-
-
-class WorkerError(Exception):
-    """A worker that was lost again and again, or workers that came to different results."""
 
 
 class LocalWorker:
@@ -89,7 +86,7 @@ def train_together(command: Sequence[str], count: int, run: Path, engine: Engine
     """Run `command` in `count` processes that train together, on this machine or on a Ray cluster, until all are done.
 
     Each is told by TF_CONFIG who the others are. When one is lost all are started again, and go on from their
-    checkpoint in `run`. WorkerError after three attempts; Stopped when a stop was asked for.
+    checkpoint in `run`. TrainingError after three attempts; Stopped when a stop was asked for.
     """
     (run / "workers").mkdir(parents=True, exist_ok=True)
     for attempt in range(1, ATTEMPTS + 1):
@@ -102,7 +99,7 @@ def train_together(command: Sequence[str], count: int, run: Path, engine: Engine
                 f"a worker was lost (exit code {failed}); all go on from the last checkpoint", highlight=False
             )
     msg = f"{run}: training with {count} workers failed {ATTEMPTS} times (exit code {failed}); see {run / 'workers'}"
-    raise WorkerError(msg)
+    raise TrainingError(msg)
 
 
 def _attempt(command: Sequence[str], count: int, run: Path, engine: Engine) -> int | None:
@@ -138,7 +135,7 @@ def _agree(run: Path, count: int) -> None:
     found = {msgspec.json.decode((run / "workers" / f"{i}.json").read_bytes()) for i in range(count)}
     if len(found) > 1:
         msg = f"{run}: the workers ended with different weights; nothing of this run can be trusted"
-        raise WorkerError(msg)
+        raise TrainingError(msg)
 
 
 def _free_port(host: str) -> int:

@@ -91,7 +91,7 @@ def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *,
         scores, stages[f"{name} model"] = _timed(partial(model, tensor))
         if not bare_first:
             _, stages[BARE + name] = _timed(bare)
-        votes.append(vote(name, scores, bundle.manifest.labels))
+        votes.append(vote(name, scores, bundle.manifest.labels, bundle.manifest.models[name].temperature))
     if votes:
         _, stages["fusion"] = _timed(partial(bundle.fusion, votes))
     return stages

@@ -98,7 +98,7 @@ def _vote(tick: Tick, name: Modality, form: Layout) -> Text:
     vote = tick.fusion.votes.get(name)
     if vote is None:
         return Text(f" {'-':<{form.cell - 1}}", style="dim")
-    taken = tick.fusion.winner == name or (tick.fusion.winner == "majority" and vote.label == tick.label)
+    taken = tick.fusion.winner == name or (tick.fusion.winner not in MODALITIES and vote.label == tick.label)
     mark = " " if not taken else ">" if form.plain else "▸"
     score = f" {vote.score:.2f}" if form.score else ""
     drawn = bar(vote.score, form.bar, plain=form.plain)

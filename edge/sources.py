@@ -36,10 +36,13 @@ class Source:
 
     `video` and `audio` say which media it has (and were asked for); `duration` is in seconds, None if unknown.
     `undecodable` counts the packets that a decoder refused and that were skipped. Sound comes resampled to mono at
-    `sample_rate_hz`; pictures stay as decoded. Media time 0 is where the container starts.
+    `sample_rate_hz`; pictures stay as decoded. Media time 0 is where the container starts. 0 `decoder_threads` are as
+    many as the decoder likes.
     """
 
-    def __init__(self, url: str, sample_rate_hz: int, *, video: bool = True, audio: bool = True) -> None:
+    def __init__(
+        self, url: str, sample_rate_hz: int, *, video: bool = True, audio: bool = True, decoder_threads: int = 0
+    ) -> None:
         _refuse_no_file(Path(url))
         self.url = url
         self.undecodable = 0
@@ -65,6 +68,7 @@ class Source:
         self.duration = self._container.duration / av.time_base if self._container.duration else None
         if self._video is not None:
             self._video.thread_type = "AUTO"
+            self._video.codec_context.thread_count = decoder_threads
         self._rate = sample_rate_hz
         self._resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate_hz)
 

@@ -21,7 +21,7 @@ from cloud_train.args import Args  # noqa: E402
 from cloud_train.batches import Batches  # noqa: E402
 from cloud_train.dataset import Dataset, extract  # noqa: E402
 from cloud_train.presets import manifest_draft  # noqa: E402
-from cloud_train.recordings import DataError, find_recordings  # noqa: E402
+from cloud_train.recordings import DataError, TrainingError, find_recordings  # noqa: E402
 from cloud_train.runs import Run  # noqa: E402
 from cloud_train.split import split  # noqa: E402
 from cloud_train.synth import LABELS, write_world  # noqa: E402
@@ -113,9 +113,7 @@ def test_training_ends_early_when_validation_gets_no_better(dataset: Dataset, tm
 
 
 def test_a_loss_that_is_no_number_ends_the_training(dataset: Dataset, tmp_path: Path):
-    from cloud_train.loop import DivergedError
-
-    with pytest.raises(DivergedError, match="is not a number; lower the learning rate"):
+    with pytest.raises(TrainingError, match="is not a number; lower the learning rate"):
         fit(dataset, "audio", replace(ARGS, head_epochs=0, learning_rate=float("inf")), tmp_path / "audio")
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cloud_train.backend import load_tensorflow
-from cloud_train.looks import Looks
 from cloud_train.recordings import DataError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
@@ -19,7 +18,6 @@ import keras  # noqa: E402
 
 from cloud_train.convert import ExportError, convert  # noqa: E402
 from cloud_train.models import IMAGENET_BGR_MEANS, build  # noqa: E402
-from cloud_train.train import Batches, augment  # noqa: E402
 from edge.tflite import TfliteModel  # noqa: E402
 
 SHAPE = (32, 32, 3)
@@ -59,32 +57,6 @@ def test_resnet50_gets_centred_bgr_as_its_imagenet_weights_expect():
     red[..., 0] = 255
     expected = np.array([0, 0, 255]) - np.array(IMAGENET_BGR_MEANS)
     assert np.allclose(np.asarray(seen(red))[0, 5, 5], expected, atol=1e-3)
-
-
-def test_batches_hold_one_look_of_every_second_and_another_the_next_time():
-    x = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(3, axis=3)
-    seconds = np.repeat(np.arange(4), 5)
-    looks = Looks(x, seconds % 2, np.zeros(20, np.int64), seconds, ("r",))
-    batches = Batches(looks, "audio", 3, seed=0)
-    assert len(batches) == 2
-    first = [batches[i][1].tolist() for i in range(2)]
-    assert sorted(y for batch in first for y in batch) == [0, 0, 1, 1]
-    chosen = set()
-    for _ in range(10):
-        chosen.add(tuple(sorted(batches._order)))
-        assert {int(i) // 5 for i in batches._order} == {0, 1, 2, 3}
-        batches.on_epoch_end()
-    assert len(chosen) > 3
-
-
-def test_mirrored_flow_moves_the_other_way():
-    x = np.full((64, 4, 4, 3), 128, np.float32)
-    x[:, :, :2, 0] = 200  # the left half moves right
-    out = augment(x.copy(), "flow", np.random.default_rng(0))
-    mirrored = out[:, 0, 3, 0] != 128
-    assert 10 < mirrored.sum() < 54
-    assert (out[mirrored, :, 2:, 0] == 56).all(), "then the right half moves left"
-    assert (out[mirrored, :, :2, 0] == 128).all()
 
 
 def test_int8_and_float_answer_alike_and_a_difference_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
