@@ -160,9 +160,8 @@ def extract_one(recording: Recording, folder: Path, manifest: Manifest) -> Shard
     if record is not None and record.stamp == stamp:
         return record
     sha256 = content_hash(source) if stamp else ""  # without a file, reading says in a sentence what is wrong
-    return write_shard(
-        shard, read_clips(recording.uri, manifest, decoder_threads=1), manifest, sha256=sha256, stamp=stamp
-    )
+    seconds = read_clips(recording.uri, manifest, decoder_threads=1)
+    return write_shard(shard, seconds, manifest, sha256=sha256, stamp=stamp)
 
 
 def _stamp(source: Path) -> str:
@@ -184,8 +183,8 @@ def content_hash(file: Path) -> str:
 
 def read_clips(uri: str, manifest: Manifest, *, decoder_threads: int = 0) -> Iterator[Clip]:
     """Cut a recording into its seconds, as the device does."""
-    asked = {"video": manifest.sees, "audio": manifest.hears, "decoder_threads": decoder_threads}
-    with Source(uri, manifest.clip.sample_rate_hz, **asked) as source:
+    rate, sees, hears = manifest.clip.sample_rate_hz, manifest.sees, manifest.hears
+    with Source(uri, rate, video=sees, audio=hears, decoder_threads=decoder_threads) as source:
         yield from clips(source, Windower(manifest.clip, video=source.video, audio=source.audio))
 
 

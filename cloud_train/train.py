@@ -24,7 +24,7 @@ from .looks import Looks
 from .loop import Training, learn, predictor
 from .models import build, input_shape
 from .provenance import git_commit
-from .recordings import DataError
+from .recordings import DataError, TrainingError
 from .runs import RUN, Run
 from .workers import record
 
@@ -62,6 +62,9 @@ def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Ru
         keras.config.set_dtype_policy("float32")
         whole = _model(dataset, modality, replace(args, weights="none"))
         whole.set_weights(model.get_weights())
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        msg = f"{out}: another worker is gone ({error.message.splitlines()[0][:80]}); start all again to go on"
+        raise TrainingError(msg) from None
     finally:
         keras.config.set_dtype_policy("float32")
     metrics = _predict(dataset, modality, whole, out)

@@ -38,6 +38,7 @@ def add_extract(commands: Commands) -> None:
     )
     extract.add_argument("data", metavar="DIR_OR_CSV", help="a folder of class folders, or a CSV: uri,label,recording")
     extract.add_argument("--out", required=True, metavar="DIR")
+    parallel_options(extract)
     feature_options(extract)
 
 
@@ -52,6 +53,12 @@ def add_split(commands: Commands) -> None:
     )
     split.add_argument("features", metavar="DIR", help="extracted features")
     split.add_argument("--seed", type=int, default=0, metavar="N")
+
+
+def parallel_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where work is done in parallel."""
+    command.add_argument("--workers", type=positive, metavar="N", help="processes (default: one for each core)")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster")
 
 
 def feature_options(command: argparse.ArgumentParser) -> None:
@@ -97,7 +104,8 @@ def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
         flow_fields=arguments.flow_fields,
         sound=arguments.sound,
     )
-    dataset, failures = extract(find_recordings(data), draft, out)
+    engine, workers = getattr(arguments, "engine", "local"), getattr(arguments, "workers", None) or 0
+    dataset, failures = extract(find_recordings(data), draft, out, engine=engine, workers=workers)
     for failure in failures:
         console.print(f"left out: {failure}", highlight=False)
     seconds = sum(r.seconds for r in dataset.recordings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import asdict, replace
@@ -86,3 +87,13 @@ def test_a_worker_that_is_killed_costs_no_more_than_time(dataset: Dataset, alone
     thread.join()
     assert len(killed) == 1
     assert_alike(run, alone)
+
+
+def test_two_workers_on_a_ray_cluster_come_to_the_same(dataset: Dataset, alone: Run, tmp_path: Path):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(ARGS).items()]
+    command = fit_command("rgb", dataset.path, tmp_path / "rgb", [*options, "--workers=2", "--engine=ray"])
+    done = subprocess.run(
+        command, env={**os.environ, "RAY_ADDRESS": "local"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert_alike(Run.load(tmp_path / "rgb"), alone)
