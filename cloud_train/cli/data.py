@@ -6,8 +6,12 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.commands import Commands, add_command, positive
+
+if TYPE_CHECKING:
+    from cloud_train.parallel import Engine
 
 
 def add_synth(commands: Commands) -> None:
@@ -104,7 +108,8 @@ def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
         flow_fields=arguments.flow_fields,
         sound=arguments.sound,
     )
-    engine, workers = getattr(arguments, "engine", "local"), getattr(arguments, "workers", None) or 0
+    engine: Engine = getattr(arguments, "engine", "local")
+    workers = getattr(arguments, "workers", None) or 0
     dataset, failures = extract(find_recordings(data), draft, out, engine=engine, workers=workers)
     for failure in failures:
         console.print(f"left out: {failure}", highlight=False)
