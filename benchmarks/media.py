@@ -27,7 +27,7 @@ def match_clip(seconds: int = 20) -> Path:
     """Give a 720p30 H.264 clip of about 4 Mbit/s with 48 kHz AAC: a panned, textured field, players, sensor noise."""
 
     def write(path: Path) -> None:
-        _encode(path, seconds, size=(1280, 720), frame_rate=30, bit_rate=4_000_000)
+        encode(path, seconds, size=(1280, 720), frame_rate=30, bit_rate=4_000_000)
 
     return cached(f"match-720p30-{seconds}s.mp4", write)
 
@@ -35,7 +35,7 @@ def match_clip(seconds: int = 20) -> Path:
 def long_recording(minutes: float) -> Path:
     """Give a 320x240 recording of this length: ten seconds, encoded once and muxed over and over."""
     source = cached(
-        "loop-320x240.mp4", lambda path: _encode(path, LOOP_SECONDS, size=(320, 240), frame_rate=25, bit_rate=200_000)
+        "loop-320x240.mp4", lambda path: encode(path, LOOP_SECONDS, size=(320, 240), frame_rate=25, bit_rate=200_000)
     )
     copies = max(1, round(minutes * 60 / LOOP_SECONDS))
     return cached(f"loop-320x240-{minutes:g}min.mp4", lambda path: _repeat(source, path, copies))
@@ -52,7 +52,8 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def _encode(path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int) -> None:
+def encode(path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int) -> None:
+    """Write a match of this length and size as H.264 with AAC."""
     with av.open(str(path), "w", format="mp4") as container:
         # one slice a picture, as files have it; PyAV's own default would cut pictures into a slice a core
         video = container.add_stream(
