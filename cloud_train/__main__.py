@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import data, judging, training
+from .cli import cloud, data, judging, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         judging.add_export,
         judging.add_refuse,
         judging.add_evaluate,
+        cloud.add_train,
     ):
         add(commands)
     return top
