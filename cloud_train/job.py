@@ -59,7 +59,7 @@ def run(job: Job) -> Bundle:
 
     Stopped between two steps where SIGTERM came, with all finished work in `job.work`.
     """
-    _refuse_foreign(job.out)
+    refuse_foreign(job.out)
     dataset = _dataset(job)
     modalities = _modalities(job, dataset)
     _go_on()
@@ -84,7 +84,8 @@ def deliver(bundle: Bundle, out: Path) -> Bundle:
     return Bundle.load(out)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
+    """Raise a BundleError where `out` holds anything that is no bundle, before work is spent on it."""
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         msg = f"{out}: exists and is not a bundle; name another directory"
         raise BundleError(msg)
@@ -104,14 +105,18 @@ def _dataset(job: Job) -> Dataset:
             msg = f"{job.data}: the features are not split yet; do it with `touchline-train split`"
             raise DataError(msg)
         return dataset
-    listed = next((job.data / name for name in LISTS if (job.data / name).is_file()), job.data)
-    dataset, failures = extract(find_recordings(listed), job.draft, job.work / "features")
+    dataset, failures = extract(find_recordings(listed(job.data)), job.draft, job.work / "features")
     for failure in failures:
         console.print(f"left out: {failure}", highlight=False)
     if not all(r.side for r in dataset.recordings):
         dataset = replace(dataset, recordings=split(dataset.recordings))
         dataset.save()
     return dataset
+
+
+def listed(data: Path) -> Path:
+    """Give the list of recordings that a data folder holds, or the folder itself."""
+    return next((data / name for name in LISTS if (data / name).is_file()), data)
 
 
 def _modalities(job: Job, dataset: Dataset) -> tuple[Modality, ...]:
