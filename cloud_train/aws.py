@@ -103,6 +103,7 @@ _REASONS = {
     "ResourceLimitExceeded": "the account's quota does not allow it; ask for more in Service Quotas, or choose another",
     "ResourceInUse": "a job of this name exists; choose another --name",
     "NoSuchBucket": "the bucket does not exist",
+    "NoSuchKey": "the object does not exist",
     "ExpiredToken": "the AWS credentials have expired; log in again",
     "InvalidClientTokenId": "AWS does not know these credentials",
     "UnrecognizedClient": "AWS does not know these credentials",
