@@ -101,7 +101,7 @@ def submit(aws: Aws, request: Request) -> str:
     if request.data.startswith("s3://"):
         data = s3_address(request.data, "--data")
         _require_objects(aws, data)
-        source = {"S3DataType": "S3Prefix", "S3Uri": str(data)}
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"{data}/"}  # without the slash, `all` would mean `all-old` too
     else:
         folder = Path(request.data).resolve()
         source = {"S3DataType": "ManifestFile", "S3Uri": str(upload(aws, folder, output / "data" / folder.name))}
@@ -110,8 +110,9 @@ def submit(aws: Aws, request: Request) -> str:
 
 def _require_objects(aws: Aws, data: S3Address) -> None:
     require_bucket(aws, data.bucket)
-    if not aws.s3.list_objects_v2(Bucket=data.bucket, Prefix=data.key, MaxKeys=1).get("KeyCount"):
-        msg = f"{data}: nothing is there"
+    prefix = f"{data.key}/" if data.key else ""
+    if not aws.s3.list_objects_v2(Bucket=data.bucket, Prefix=prefix, MaxKeys=1).get("KeyCount"):
+        msg = f"{data}/: nothing is there; SageMaker copies what lies below it"
         raise CloudError(msg)
 
 

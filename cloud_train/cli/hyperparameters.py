@@ -45,7 +45,10 @@ def checked(raw: Mapping[str, str]) -> dict[str, Any]:
 
 def common() -> list[str]:
     """Name the hyperparameters, without those of one modality."""
-    return [name for name in defaults() if name.partition("_")[0] not in MODALITIES]
+    from cloud_train.args import Args
+
+    own = {f"{modality}_{field.name}" for modality in MODALITIES for field in fields(Args)}
+    return [name for name in defaults() if name not in own]
 
 
 class _Parser(argparse.ArgumentParser):

@@ -52,7 +52,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys):
         return capsys.readouterr().err
 
     assert "bucket 'nowhere' does not exist; make it in eu-west-1" in sentence(*NEW[:-1], "s3://nowhere/x")
-    assert "s3://recordings/empty: nothing is there" in sentence(*NEW[:5], "s3://recordings/empty", *NEW[6:])
+    assert "s3://recordings/al/: nothing is there" in sentence(*NEW[:5], "s3://recordings/al", *NEW[6:])
     assert "Could not find training job" in sentence("--attach", "nobody")
     found = sentence(*NEW, "--name", "m", "--every", 0.01, "--fetch", tmp_path / "b")
     assert "HeadObject: the object does not exist" in found

@@ -96,7 +96,7 @@ def test_a_job_is_created_followed_and_its_bundle_fetched(aws: Aws, tmp_path: Pa
     assert job["model"] == "s3://results/match/match-1/output/model.tar.gz"
     made = jobs()["match-1"]
     assert made.hyper_parameters == {"epochs": "3"}
-    assert made.input_data_config[0]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://recordings/all"
+    assert made.input_data_config[0]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://recordings/all/"
     assert touchline_train("--attach", "match-1", "--every", 0.05, "--fetch", out) == 0, "replaces an older bundle"
     assert list(out.parent.iterdir()) == [out]
 
