@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge.bundle import MANIFEST, Bundle
 from edge.clip import MODALITIES, Modality
-from edge.manifest import BundleError, Manifest
+from edge.manifest import BundleError, Manifest, RuleName
 
 from . import stop
 from .args import Args
@@ -25,12 +23,14 @@ from .dataset import INDEX, Dataset, extract
 from .page import Section, Table, write_page
 from .progress import console
 from .recordings import DataError, find_recordings
-from .runs import RUN, Run
 from .sagemaker import metric_line
+from .shards import read_shard
 from .split import SIDES, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .runs import Run
 
 LISTS = ("manifest.csv", "manifest.parquet")
 """A data folder that holds one of these is listed by it, and not by its folders."""
@@ -52,6 +52,7 @@ class Job:
     modalities: tuple[Modality, ...] = ()
     name: str = "match"
     version: str = "1.0.0"
+    rule: RuleName = "class_model_table"
 
 
 def run(job: Job) -> Bundle:
@@ -68,7 +69,7 @@ def run(job: Job) -> Bundle:
     runs = [_fitted(job, dataset, modality) for modality in modalities]
     from .export import export
 
-    bundle = export(runs, job.work / "bundle", name=job.name, version=job.version)
+    bundle = export(runs, job.work / "bundle", name=job.name, version=job.version, rule=job.rule)
     _say("fused", "int8_accuracy", bundle.manifest.metrics["fused"]["int8_accuracy"])
     _report(job, runs, bundle)
     return deliver(bundle, job.out)
@@ -132,8 +133,8 @@ def present(dataset: Dataset) -> tuple[Modality, ...]:
     """Name the modalities that some recording of each side has."""
     missing = {(side, modality) for side in SIDES for modality in MODALITIES}
     for recording in dataset.recordings:
-        with np.load(dataset.shard(recording)) as shard:
-            missing -= {(recording.side, name) for name in shard.files}
+        shard, side = dataset.shard(recording), recording.side
+        missing -= {(s, name) for s, name in missing if s == side and read_shard(shard, name) is not None}
         if not missing:
             break
     return tuple(name for name in MODALITIES if not any((side, name) in missing for side in SIDES))
@@ -141,20 +142,18 @@ def present(dataset: Dataset) -> tuple[Modality, ...]:
 
 def _fitted(job: Job, dataset: Dataset, modality: Modality) -> Run:
     """Train a modality, go on with it, or take it as it is; its folder is named after settings and data."""
+    from .train import fit
+
     args = job.args[modality]
     what = json.dumps([asdict(args), dataset.sha256()], sort_keys=True)
-    folder = job.work / "runs" / f"{modality}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
-    if (folder / RUN).is_file():
-        console.print(f"{modality}: is trained already", highlight=False)
-        trained = replace(Run.load(folder), data=str(dataset.path))  # the work folder may have been moved
-    else:
-        from .train import fit
-
-        trained = fit(dataset, modality, args, folder)
-    for name, value in trained.metrics.items():
+    run = fit(
+        dataset, modality, args, job.work / "runs" / f"{modality}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+    )
+    assert run is not None, "one worker is the chief"
+    for name, value in run.metrics.items():
         _say(modality, name, value)
     _go_on()
-    return trained
+    return replace(run, data=str(dataset.path))  # a finished run may come from a work folder that was moved
 
 
 def _say(judge: str, name: str, value: float) -> None:

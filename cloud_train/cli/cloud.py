@@ -8,17 +8,18 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.clip import MODALITIES
+from edge.clip import MODALITIES, Modality
 from edge.commands import Commands, add_command, positive
 
 from .hyperparameters import add_hyperparameters, checked, defaults
 
 if TYPE_CHECKING:
+    from cloud_train.args import Args
     from cloud_train.aws import Aws
     from cloud_train.job import Job
     from cloud_train.sagemaker import Container
@@ -32,7 +33,7 @@ def add_train(commands: Commands) -> None:
         _train,
         "train",
         "one whole training job, here or in a SageMaker container: recordings in, bundle out; goes on after a kill",
-        "touchline-train train --data recordings/ --out bundles/match --alpha 0.35 --audio-epochs 100",
+        "touchline-train train --data recordings/ --out bundles/match --epochs 20 --audio-epochs 60",
     )
     place = train.add_argument_group("places (in a SageMaker container they have defaults)")
     place.add_argument("--data", metavar="DIR_OR_MANIFEST", help="recordings, or features extracted and split")
@@ -191,7 +192,6 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _job(arguments: argparse.Namespace, here: Container | None) -> Job:
     """Lay the command line over the hyperparameters over the defaults."""
-    from cloud_train.args import Args
     from cloud_train.job import Job
     from cloud_train.presets import manifest_draft
     from cloud_train.sagemaker import hyperparameters
@@ -213,19 +213,22 @@ def _job(arguments: argparse.Namespace, here: Container | None) -> Job:
         work,
         report,
         draft,
-        {modality: Args(**_of(settings, modality)) for modality in MODALITIES},
+        {modality: _args(settings, modality) for modality in MODALITIES},
         tuple(settings["modalities"] or ()),
         settings["name"] or (here.job_name if here else "") or out.resolve().name,
         settings["version"],
+        settings["rule"],
     )
 
 
-def _of(settings: Mapping[str, Any], modality: str) -> dict[str, Any]:
-    """Give one modality's training settings: its own go before the common ones."""
-    from cloud_train.args import Args
+def _args(settings: Mapping[str, Any], modality: Modality) -> Args:
+    """Give one modality's training settings: its own go before the common ones, and these before its defaults."""
+    from cloud_train.args import DEFAULTS
 
-    own = {field.name: settings[f"{modality}_{field.name}"] for field in fields(Args)}
-    return {name: settings[name] if value is None else value for name, value in own.items()}
+    default = DEFAULTS[modality]
+    given = {f.name: (settings[f"{modality}_{f.name}"], settings[f.name]) for f in fields(default)}
+    chosen = {name: own if own is not None else common for name, (own, common) in given.items()}
+    return replace(default, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _places(arguments: argparse.Namespace, here: Container | None) -> tuple[Path, Path, Path, Path]:

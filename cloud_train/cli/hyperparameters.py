@@ -6,11 +6,13 @@ import argparse
 import difflib
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from edge.clip import MODALITIES
+from edge.manifest import RuleName
 
 from .data import feature_options
+from .training import training_options
 
 
 def add_hyperparameters(command: argparse.ArgumentParser) -> None:
@@ -20,7 +22,7 @@ def add_hyperparameters(command: argparse.ArgumentParser) -> None:
 
 
 def defaults() -> dict[str, Any]:
-    """Give every hyperparameter's name and default; None for one modality's own, which then follow the common one."""
+    """Give every hyperparameter's name and default; None for those of training, whose defaults `DEFAULTS` has."""
     return vars(_parser().parse_args([]))
 
 
@@ -79,20 +81,21 @@ def _add(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--name", help="the bundle's name (default: the job's, or its folder's)")
     group.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
+    rules = get_args(RuleName)
+    group.add_argument("--rule", choices=rules, default=rules[0], help=f"how votes are fused (default: {rules[0]})")
     feature_options(command)
-    _add_args(command)
+    training_options(command)
+    _add_own(command)
 
 
-def _add_args(command: argparse.ArgumentParser) -> None:
-    """Add the settings of a training, and each again for one modality alone."""
-    from cloud_train.args import Args, Backbone
+def _add_own(command: argparse.ArgumentParser) -> None:
+    """Add each training setting again for one modality alone."""
+    from cloud_train.args import Args
 
-    group = command.add_argument_group("training", "Each also for one modality alone: --audio-epochs 100.")
-    for field in fields(Args):
-        name = field.name.replace("_", "-")
-        choices = get_args(Backbone) if field.name == "backbone" else None
-        what = f"{field.metadata['help']} (default: {field.default})"
-        group.add_argument(f"--{name}", type=type(field.default), default=field.default, choices=choices, help=what)
-        for modality in MODALITIES:
-            own = f"--{modality}-{name}"
-            group.add_argument(own, type=type(field.default), choices=choices, help=argparse.SUPPRESS)
+    group = command.add_argument_group("one modality", "Each of training's also for one alone: --audio-epochs 200.")
+    kinds = get_type_hints(Args)
+    for modality in MODALITIES:
+        for field in fields(Args):
+            option = f"--{modality}-{field.name.replace('_', '-')}"
+            choices = get_args(kinds[field.name]) or None
+            group.add_argument(option, type=type(field.default), choices=choices, help=argparse.SUPPRESS)

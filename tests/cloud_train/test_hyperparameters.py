@@ -26,8 +26,8 @@ def tables() -> str:
 
 
 def row(action: argparse.Action) -> str:
-    default = "" if action.default is None else f"`{action.default}`"
-    what = (action.help or "").split(" (default")[0]
+    what, _, default = (action.help or "").partition(" (default: ")
+    default = default.rpartition(")")[0] or str(action.default or "")
     choices = f" ({', '.join(map(str, action.choices))})" if action.choices and action.dest != "modalities" else ""
     return f"| `{action.dest}` | {default} | {what}{choices} |"
 
