@@ -142,8 +142,11 @@ def present(dataset: Dataset) -> tuple[Modality, ...]:
 
 def _fitted(job: Job, dataset: Dataset, modality: Modality) -> Run:
     """Train a modality, go on with it, or take it as it is; its folder is named after settings and data."""
+    import keras
+
     from .train import fit
 
+    keras.utils.clear_session()  # memory, and numbered layer names: a model's file does not depend on those before it
     args = job.args[modality]
     what = json.dumps([asdict(args), dataset.sha256()], sort_keys=True)
     run = fit(

@@ -28,7 +28,7 @@ from edge.bundle import DEMO, Bundle
 
 TINY = {
     "pixels": "32", "backbone": "mobilenet_v2", "alpha": "0.35", "weights": "none", "batch": "16", "dense_units": "64",
-    "head_epochs": "1", "epochs": "2", "audio-epochs": "30", "patience": "0", "learning_rate": "0.002",
+    "head_epochs": "1", "epochs": "1", "audio-epochs": "12", "patience": "0", "learning_rate": "0.002",
 }  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_the_command_line_goes_before_hyperparameters_before_defaults(tmp_path: 
         ({"pixels": "0"}, "hyperparameter pixels: '0' is not a whole number of 1 or more"),
         ({"sound": "loud"}, "hyperparameter sound: invalid choice: 'loud'"),
         ({"modalities": "smell"}, "hyperparameter modalities: invalid choice: 'smell'"),
-        ({"colour": "red"}, "hyperparameter 'colour' is not known; known are modalities, name, version, pixels"),
+        ({"colour": "red"}, "hyperparameter 'colour' is not known; known are modalities, name, version, rule, pixels"),
     ],
 )
 def test_a_wrong_hyperparameter_is_named(raw: dict[str, str], sentence: str):
