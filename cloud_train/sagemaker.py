@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.clip import MODALITIES
+from edge.manifest import BundleError
 
 from .atomic import write_atomically
-from .recordings import DataError
+from .recordings import DataError, TrainingError
 
 BASE_DIR = "/opt/ml"
 CHANNEL = "training"
@@ -120,7 +121,8 @@ def failures_told(here: Container | None) -> Iterator[None]:
         yield
     except Exception as error:
         if here is not None:
-            reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+            expected = isinstance(error, DataError | TrainingError | BundleError)
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
             (here.base / "output").mkdir(parents=True, exist_ok=True)
             write_atomically(here.base / "output" / "failure", reason[:FAILURE_CHARACTERS].encode())
         raise
