@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import data, judging, training
+from .cli import cloud, data, judging, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -36,6 +36,7 @@ def _explain(error: Exception) -> int:
     from edge.manifest import BundleError
     from edge.sources import SourceError
 
+    from .aws import CloudError
     from .recordings import DataError, TrainingError
     from .stop import Stopped
 
@@ -43,7 +44,7 @@ def _explain(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"touchline-train: {where}{error.strerror.lower()}; finished work is kept\n")
         return RUN_ERROR
-    if not isinstance(error, DataError | TrainingError | BundleError | SourceError | Stopped):
+    if not isinstance(error, DataError | TrainingError | CloudError | BundleError | SourceError | Stopped):
         raise error
     sys.stderr.write(f"touchline-train: {error}\n")
     if isinstance(error, Stopped):
@@ -70,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
         judging.add_export,
         judging.add_refuse,
         judging.add_evaluate,
+        cloud.add_train,
+        cloud.add_submit,
     ):
         add(commands)
     return top
