@@ -41,7 +41,10 @@ class Args:
         default="auto", metadata={"help": "of the arithmetic; auto: mixed_float16 on a GPU, else float32"}
     )
     patience: int = field(
-        default=10, metadata={"help": "epochs without a better validation loss before a step ends early; 0: never"}
+        default=10,
+        metadata={
+            "help": "epochs without a better validation loss until a step ends at its best; 0: it runs to its last"
+        },
     )
     seed: int = field(default=0, metadata={"help": "seed of weights, order and augmentation"})
 

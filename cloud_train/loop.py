@@ -84,7 +84,8 @@ def learn(training: Training) -> list[Epoch]:
         if values:
             assign([*training.model.variables, *optimizer.variables], values)
         _run(training, phase, optimizer, position)
-        _take_best(training)
+        if training.args.patience:
+            _take_best(training)
         position.phase, position.epoch, position.step = number + 1, 0, 0
         position.best, position.epochs_since_best, values = float("inf"), 0, []
     return position.history

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECORD = "shard.json"
+MISSING = "nothing of it could be used"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ArrayFile:
         if self._rows == 0:
             self._shape, self._dtype = rows.shape[1:], rows.dtype
             self._write_header()
-        rows.tofile(self._file)
+        self._file.write(np.ascontiguousarray(rows).data)  # tofile would not say why a disk refuses
         self._rows += len(rows)
 
     def close(self) -> None:
@@ -70,6 +72,11 @@ class ArrayFile:
             self._file.seek(0)
             self._write_header()
         self._file.close()
+
+    def abandon(self) -> None:
+        """Let go of the file, finished or not."""
+        with suppress(OSError):  # a full disk refuses once more what is still to be written
+            self._file.close()
 
     def _write_header(self) -> None:
         descr = np.lib.format.dtype_to_descr(self._dtype)
@@ -88,11 +95,13 @@ def write_shard(folder: Path, clips: Iterable[Clip], manifest: Manifest, *, sha2
     scratch.mkdir(parents=True)
     files: dict[str, ArrayFile] = {}
     faults: list[Fault] = []
-    count = 0
+    count = expected = 0
     try:
         for clip in clips:
             count += 1
             second = int(clip.start)
+            faults += [Fault(missing, MISSING) for missing in range(expected, second)]
+            expected = second + 1
             faults += [Fault(second, reason) for reason in clip.faults]
             for name, looks in _looks(clip, manifest, faults).items():
                 if name not in files:
@@ -107,6 +116,8 @@ def write_shard(folder: Path, clips: Iterable[Clip], manifest: Manifest, *, sha2
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
     finally:
+        for file in files.values():
+            file.abandon()
         shutil.rmtree(scratch, ignore_errors=True)
     return shard
 

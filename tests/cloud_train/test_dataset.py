@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,3 +101,67 @@ def test_the_split_is_part_of_what_is_hashed(world: Path, tmp_path: Path):
     other = replace(dataset, recordings=split(dataset.recordings, seed=5))
     assert {r.id: r.side for r in one.recordings} != {r.id: r.side for r in other.recordings}
     assert one.sha256() != other.sha256()
+
+
+def test_a_recording_that_was_replaced_is_extracted_anew(world: Path, tmp_path: Path):
+    before, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    write_video(world / "calm" / "0.mp4", seconds=1, audio_rate=16000)
+    after, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    changed = {r.id for r, old in zip(after.recordings, before.recordings, strict=True) if r.sha256 != old.sha256}
+    assert changed == {"calm--0.mp4"}
+    assert after.recordings[0].seconds == 1
+
+
+def test_sides_survive_another_extraction(world: Path, tmp_path: Path):
+    dataset, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    replace(dataset, recordings=split(dataset.recordings)).save()
+    again, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    assert all(r.side for r in again.recordings)
+
+
+def test_unknown_is_no_class(world: Path, tmp_path: Path):
+    (world / "wild").rename(world / "unknown")
+    dataset, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    assert dataset.manifest.labels == ("calm",)
+    everything = replace(dataset, recordings=tuple(replace(r, side="train") for r in dataset.recordings))
+    assert set(load_looks(everything, "rgb", "train").y) == {-1, 0}
+
+
+def test_what_is_wrong_with_a_second_is_on_record_and_the_rest_is_used(world: Path, tmp_path: Path):
+    write_sound(world / "calm" / "cut.wav", np.zeros((1, 16000 * 2 + 4000)), 16000)
+    samples = np.zeros((1, 48000), np.float32)
+    samples[0, 20000] = np.nan
+    write_sound(world / "calm" / "nan.wav", samples, 16000)
+    dataset, failures = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    assert failures == []
+    rows = (tmp_path / "features" / "faults.csv").read_text().splitlines()
+    assert rows[0] == "recording,uri,second,reason"
+    assert any(row.startswith("calm--nan.wav,") and row.endswith(",1,nothing of it could be used") for row in rows)
+    seconds = {r.id: r.seconds for r in dataset.recordings}
+    assert seconds["calm--cut.wav"] == 2
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_finished_is_kept(world: Path, tmp_path: Path):
+    """A limit on the size of a file stands for the full disk: the same error, from the same call."""
+    for pixels, code in (("16", 0), ("64", 1)):
+        done = subprocess.run(
+            ["prlimit", "--fsize=65536", sys.executable, "-m", "cloud_train", "extract", world, "--pixels", pixels,
+             "--out", tmp_path / pixels, "--workers", "1"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"touchline-train: {tmp_path / '64' / 'shards'}")
+    assert last.endswith("file too large; finished work is kept")
+    assert not [file for file in (tmp_path / "64" / "shards").iterdir() if file.name.startswith(".")]
+
+
+def test_rows_of_many_files_are_read_like_one_array(world: Path, tmp_path: Path):
+    dataset, _ = extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    everything = replace(dataset, recordings=tuple(replace(r, side="train") for r in dataset.recordings))
+    rows = load_looks(everything, "rgb", "train").x
+    whole = np.concatenate([np.load(file) for file in sorted((tmp_path / "features" / "shards").glob("*/rgb.npy"))])
+    assert rows.shape == whole.shape
+    chosen = np.array([59, 0, 31, 31, 10])
+    assert np.array_equal(rows[chosen], whole[chosen])
+    assert np.array_equal(rows[7:23:3], whole[7:23:3])

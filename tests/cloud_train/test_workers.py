@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ imp
 
 ARGS = Args(
     backbone="mobilenet_v2", alpha=0.35, weights="none", head_epochs=0, epochs=2, learning_rate=1e-3, batch=6,
-    dense_units=16, dropout=0.0, augmentation="off", batch_norm="frozen",
+    dense_units=16, dropout=0.0, augmentation="off", batch_norm="frozen", patience=0,
 )  # fmt: skip
 
 
