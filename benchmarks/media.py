@@ -61,7 +61,7 @@ def encode(path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int
         )
         video.width, video.height, video.pix_fmt, video.bit_rate = *size, "yuv420p", bit_rate
         audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="stereo")
-        draw = _Field(size)
+        draw = Field(size)
         for k in range(round(seconds * frame_rate)):
             frame = av.VideoFrame.from_ndarray(draw(k / frame_rate), format="rgb24")
             frame.pts, frame.time_base = k, Fraction(1, frame_rate)
@@ -94,12 +94,12 @@ def _repeat(source: Path, path: Path, copies: int) -> None:
                 writer.mux(packet)
 
 
-class _Field:
+class Field:
     """Draws the picture at a time: texture as in nature (amplitude 1/f), panned and turned; sprites; fresh noise."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], seed: int = 0) -> None:
         self._size = width, height = size
-        self._random = np.random.default_rng(0)
+        self._random = np.random.default_rng(seed)
         self._texture = _fractal(self._random, round(1.6 * height), round(1.6 * width))
         self._players = [
             (_fractal(self._random, height // 8, height // 16), self._random.uniform(0, 6.28, 4)) for _ in range(10)

@@ -19,12 +19,13 @@ from edge.manifest import Manifest
 from edge.sources import Source, SourceError
 from edge.windows import Windower, clips
 
+from . import stop
 from .atomic import write_atomically
 from .looks import Looks, Rows
 from .parallel import CrashedError, Engine, over
 from .progress import bar
 from .recordings import DataError, Recording
-from .shards import Shard, read_record, read_shard, write_shard
+from .shards import Shard, read_record, read_shard, write_record, write_shard
 
 INDEX = "features.json"
 PARAMETERS = "parameters.json"
@@ -102,6 +103,9 @@ def extract(
                 failures[recording.id] = _named(recording, result)
             else:
                 raise result
+            if stop.requested():
+                msg = f"{dataset.path}: stopped as asked; {len(shards)} of {len(recordings)} recordings are extracted"
+                raise stop.Stopped(msg)
             advance(f"{seconds} seconds, {seconds / (time.monotonic() - began):.1f} a second")
     kept = tuple(
         replace(r, seconds=shards[r.id].seconds, sha256=shards[r.id].sha256, side=sides.get(r.id, ""))
@@ -160,6 +164,10 @@ def extract_one(recording: Recording, folder: Path, manifest: Manifest) -> Shard
     if record is not None and record.stamp == stamp:
         return record
     sha256 = content_hash(source) if stamp else ""  # without a file, reading says in a sentence what is wrong
+    if record is not None and record.sha256 == sha256:  # fetched once more, but the same
+        record = replace(record, stamp=stamp)
+        write_record(shard, record)
+        return record
     seconds = read_clips(recording.uri, manifest, decoder_threads=1)
     return write_shard(shard, seconds, manifest, sha256=sha256, stamp=stamp)
 

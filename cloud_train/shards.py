@@ -18,6 +18,8 @@ from edge.clip import MODALITIES, Clip, Modality
 from edge.features import features
 from edge.manifest import Manifest
 
+from .atomic import write_atomically
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -111,7 +113,7 @@ def write_shard(folder: Path, clips: Iterable[Clip], manifest: Manifest, *, sha2
         for file in files.values():
             file.close()
         shard = Shard(sha256, stamp, count, tuple(faults))
-        (scratch / RECORD).write_bytes(msgspec.json.encode(shard))
+        write_record(scratch, shard)
         _put_in_place(scratch, folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
@@ -136,12 +138,15 @@ def _looks(clip: Clip, manifest: Manifest, faults: list[Fault]) -> dict[str, NDA
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:
-    try:
-        scratch.rename(folder)
-    except OSError:
-        if read_record(folder) is None:  # else another process was faster, with the same result
-            shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
+    if folder.exists():  # of a recording that has changed, or never finished
+        folder.rename(scratch / "old")
+    scratch.rename(folder)
+    shutil.rmtree(folder / "old", ignore_errors=True)
+
+
+def write_record(folder: Path, shard: Shard) -> None:
+    """Write a shard's record, which makes it finished."""
+    write_atomically(folder / RECORD, msgspec.json.encode(shard))
 
 
 def read_record(folder: Path) -> Shard | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from media import write_sound, write_video
 from cloud_train.dataset import Dataset, extract, load_looks
 from cloud_train.presets import manifest_draft
 from cloud_train.recordings import DataError, find_recordings
+from cloud_train.shards import read_shard
 from cloud_train.split import split
 
 DRAFT = manifest_draft(32)
@@ -110,6 +112,12 @@ def test_a_recording_that_was_replaced_is_extracted_anew(world: Path, tmp_path: 
     changed = {r.id for r, old in zip(after.recordings, before.recordings, strict=True) if r.sha256 != old.sha256}
     assert changed == {"calm--0.mp4"}
     assert after.recordings[0].seconds == 1
+    looks, _ = read_shard(after.shard(after.recordings[0]), "rgb")
+    assert len(looks) == 5
+    written = (after.shard(after.recordings[1]) / "rgb.npy").stat().st_mtime_ns
+    os.utime(after.recordings[1].uri)  # copied anew, but the same
+    extract(find_recordings(world), DRAFT, tmp_path / "features", workers=1)
+    assert (after.shard(after.recordings[1]) / "rgb.npy").stat().st_mtime_ns == written
 
 
 def test_sides_survive_another_extraction(world: Path, tmp_path: Path):
