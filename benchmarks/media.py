@@ -107,6 +107,7 @@ class Field:
         self._noise = self._random.normal(0, 2.5, (2 * height, 2 * width, 1)).astype(np.int16)
 
     def __call__(self, time: float) -> NDArray[np.uint8]:
+        """Draw the picture at a time, in seconds: uint8 RGB [height, width, 3]."""
         width, height = self._size
         turn = cv2.getRotationMatrix2D(
             (0.8 * width, 0.8 * height), 4 * np.sin(0.5 * time), 1 + 0.1 * np.sin(0.7 * time)
