@@ -1,64 +1,115 @@
-"""How good a bundle is, judged on labelled recordings through the device's own pipeline."""
+"""How good a bundle is, judged on labelled recordings by the device's own code."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge.bundle import Bundle
-from edge.clip import MODALITIES, Vote
-from edge.fusion import Fusion
+from edge.clip import MODALITIES, UNKNOWN, Modality
+from edge.features import features
+from edge.manifest import Manifest
 from edge.pipeline import Pipeline
 from edge.sources import SourceError
+from edge.tflite import TfliteModel
 
 from .dataset import read_clips
-from .fusion import Votes, f1_scores
+from .fusion import Votes
+from .judgement import Judgement, judge
+from .looks import Looks
 from .progress import console, track
 from .recordings import DataError, Recording
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-Answers = dict[tuple[str, int], tuple[int, str]]
-"""For every (recording id, second): the true label's index and the label given."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How often one judge is right: share of seconds, macro F1 over seconds, macro F1 over whole recordings."""
-
-    seconds: int
-    accuracy: float
-    f1: float
-    recording_f1: float
+Seen = dict[Modality, list[tuple[int, "NDArray[np.float32]"]]]
+"""For each modality the seconds of a recording, each with the probabilities [n, classes] of its looks."""
 
 
-def evaluate(bundle: Bundle, recordings: Sequence[Recording]) -> dict[str, Score]:
-    """Run recordings through the bundle; return a Score for each modality and for `fused`.
+def evaluate(bundle: Bundle, *test_sets: Sequence[Recording], deal: int = 2) -> Judgement:
+    """Run recordings through the bundle's models and judge them; a single test set is dealt into `deal` of them.
 
-    Recordings that cannot be read are named on stderr and left out. A recording's label is the one that most of its
-    seconds were given. The `unknown` threshold is not applied: the question is which label is right.
+    Recordings that cannot be read are named on stderr and left out. DataError where a label is not the bundle's.
     """
-    unknown = sorted({r.label for r in recordings} - set(bundle.manifest.labels))
-    if unknown:
-        msg = f"label {unknown[0]!r} is not one of the bundle's {len(bundle.manifest.labels)}"
-        raise DataError(msg)
-    pipeline = Pipeline(bundle)
-    votes: Votes = {}
+    recordings = [r for one in test_sets for r in one]
+    _refuse(recordings, bundle)
+    sets = {r.id: i for i, one in enumerate(test_sets) for r in one}
+    if len(test_sets) == 1:
+        sets = dealt(recordings, deal)
+    models = {name: bundle.model(name) for name in MODALITIES if name in bundle.manifest.models}
+    seen = {}
     for recording in track(recordings, "evaluating", len(recordings)):
         try:
-            votes |= recording_votes(recording, bundle, pipeline)
+            seen[recording.id] = watch(recording, bundle.manifest, models)
         except SourceError as error:
             console.print(f"left out: {error}", highlight=False)
-    if not votes:
+    if not any(any(found.values()) for found in seen.values()):
         msg = "none of the recordings could be read"
         raise DataError(msg)
-    return scores(votes, bundle.fusion, bundle.manifest.labels)
+    manifest = bundle.manifest
+    return judge(
+        predictions(recordings, seen, manifest.labels),
+        bundle.fusion,
+        manifest.labels,
+        temperatures={name: spec.temperature for name, spec in manifest.models.items()},
+        unknown=manifest.thresholds.unknown,
+        sets=sets,
+    )
+
+
+def _refuse(recordings: Sequence[Recording], bundle: Bundle) -> None:
+    labels = bundle.manifest.labels
+    others = sorted({r.label for r in recordings} - {*labels, UNKNOWN})
+    if others:
+        msg = f"label {others[0]!r} is not one of the bundle's {len(labels)}, nor {UNKNOWN!r}"
+        raise DataError(msg)
+    ids = [r.id for r in recordings]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        msg = f"recording {twice!r} is in two test sets; give each its own"
+        raise DataError(msg)
+
+
+def dealt(recordings: Sequence[Recording], count: int) -> dict[str, int]:
+    """Deal recordings into at most `count` test sets, each label in turn; a label never has an empty set's share."""
+    groups: dict[str, list[str]] = {}
+    for recording in recordings:
+        groups.setdefault(recording.label, []).append(recording.id)
+    count = max(1, min(count, *(len(ids) for label, ids in groups.items() if label != UNKNOWN), count))
+    return {name: i % count for ids in groups.values() for i, name in enumerate(sorted(ids))}
+
+
+def watch(recording: Recording, manifest: Manifest, models: Mapping[Modality, TfliteModel]) -> Seen:
+    """Run one recording through a bundle's features and models."""
+    seen: Seen = {name: [] for name in models}
+    for clip in read_clips(recording.uri, manifest):
+        for name, model in models.items():
+            tensor = features(clip, manifest, name)
+            if tensor is not None:
+                seen[name].append((int(clip.start), model(tensor)))
+    return seen
+
+
+def predictions(
+    recordings: Sequence[Recording], seen: Mapping[str, Seen], labels: Sequence[str]
+) -> dict[Modality, Looks]:
+    """Lay out what was seen as the looks of each modality that saw anything."""
+    found: dict[Modality, Looks] = {}
+    for name in MODALITIES:
+        rows = [
+            (i, -1 if r.label == UNKNOWN else labels.index(r.label), second, x)
+            for i, r in enumerate(recordings)
+            for second, x in seen.get(r.id, {}).get(name, [])
+        ]
+        if rows:
+            counts = [len(x) for *_, x in rows]
+            recording, y, second = (np.repeat(np.array(column), counts) for column in list(zip(*rows, strict=True))[:3])
+            x = np.concatenate([x for *_, x in rows])
+            found[name] = Looks(x, y, recording, second, tuple(r.id for r in recordings))
+    return found
 
 
 def recording_votes(recording: Recording, bundle: Bundle, pipeline: Pipeline) -> Votes:
@@ -66,53 +117,3 @@ def recording_votes(recording: Recording, bundle: Bundle, pipeline: Pipeline) ->
     truth = bundle.manifest.labels.index(recording.label)
     cast = [(clip.start, pipeline.votes(clip)) for clip in read_clips(recording.uri, bundle.manifest)]
     return {(recording.id, int(start)): (truth, list(votes)) for start, votes in cast if votes}
-
-
-def scores(votes: Votes, fusion: Fusion, labels: Sequence[str]) -> dict[str, Score]:
-    """Score every modality alone and the fusion of all over the same seconds."""
-    names = {vote.modality for _, cast in votes.values() for vote in cast}
-    judged: dict[str, Answers] = {name: _alone(votes, name) for name in MODALITIES if name in names}
-    judged["fused"] = {key: (truth, fusion(cast).label) for key, (truth, cast) in votes.items()}
-    return {name: _score(answers, labels) for name, answers in judged.items()}
-
-
-def _alone(votes: Votes, name: str) -> Answers:
-    def label(cast: Sequence[Vote]) -> str | None:
-        return next((vote.label for vote in cast if vote.modality == name), None)
-
-    answers = {key: (truth, label(cast)) for key, (truth, cast) in votes.items()}
-    return {key: (truth, found) for key, (truth, found) in answers.items() if found is not None}
-
-
-def _score(answers: Answers, labels: Sequence[str]) -> Score:
-    truth = np.array([t for t, _ in answers.values()])
-    found = np.array([labels.index(label) for _, label in answers.values()])
-    by_recording: dict[str, tuple[int, list[str]]] = {}
-    for (recording, _), (t, label) in answers.items():
-        by_recording.setdefault(recording, (t, []))[1].append(label)
-    whole_truth = np.array([t for t, _ in by_recording.values()])
-    whole = np.array([labels.index(Counter(given).most_common(1)[0][0]) for _, given in by_recording.values()])
-    return Score(
-        len(truth),
-        float((truth == found).mean()),
-        _macro_f1(truth, found, len(labels)),
-        _macro_f1(whole_truth, whole, len(labels)),
-    )
-
-
-def _macro_f1(truth: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> float:
-    present = np.unique(truth)
-    return float(f1_scores(truth, found, classes)[present].mean())
-
-
-def table(results: dict[str, Score]) -> str:
-    """Lay scores out as a Markdown table."""
-    lines = ["| judge | seconds | accuracy | F1 per second | F1 per recording |", "|---|---|---|---|---|"]
-    for name, score in results.items():
-        lines.append(f"| {name} | {score.seconds} | {score.accuracy:.3f} | {score.f1:.3f} | {score.recording_f1:.3f} |")
-    return "\n".join(lines)
-
-
-def to_json(results: dict[str, Score]) -> dict[str, dict[str, float]]:
-    """Give scores as plain data."""
-    return {name: asdict(score) for name, score in results.items()}

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +20,22 @@ from edge.tflite import TfliteModel
 from .calibration import calibrated
 from .convert import Converted, convert
 from .dataset import Dataset, load_looks, read_clips
-from .fusion import join_votes
+from .evaluate import dealt
+from .fusion import f1_scores, join_votes
+from .judgement import FUSED, judge
 from .looks import Looks
 from .progress import track
 from .provenance import provenance
 from .recordings import DataError
+from .report import bundle_files
 from .rules import Estimate, fuse
 from .runs import Run
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 CALIBRATION_LOOKS = 200
+TEST_SETS = 2
 PARITY_RECORDINGS = 100
 """At most this many test recordings are compared between float and int8, evenly spread over the labels."""
 GOLDEN_CLIPS = 3
@@ -69,7 +76,17 @@ def export(
     models = {modality: part.model for modality, part in parts.items()}
     golden = make_golden(_golden_clips(tested, manifest), manifest, models, fused.fusion)
     files = {_file(modality): part.data for modality, part in parts.items()}
-    return Bundle.save(out, manifest, {**files, manifest.fusion: write_fusion(fused.fusion), GOLDEN: golden.to_npz()})
+    files |= {manifest.fusion: write_fusion(fused.fusion), GOLDEN: golden.to_npz()}
+    judgement = judge(
+        {modality: replace(part.looks, x=part.converted.int8) for modality, part in parts.items()},
+        fused.fusion,
+        manifest.labels,
+        temperatures=fused.temperatures,
+        unknown=fused.unknown,
+        sets=dealt(tested.recordings, TEST_SETS),
+    )
+    compared = {name: manifest.metrics[name] for name in (*parts, FUSED)}
+    return Bundle.save(out, manifest, {**files, **bundle_files(f"{name} {version}", judgement, runs, compared)})
 
 
 def _export_one(run: Run, tested: Dataset) -> Exported:
@@ -128,7 +145,18 @@ def _compared(
         "int8_agreement": float(np.mean(in_int8 == in_float)),
         "int8_agreement_decided": float(np.mean((in_int8 == in_float)[decided])) if decided.any() else None,
         "decided_share": float(np.mean(decided)),
+        "int8_loss": _loss_by_label(truth, in_float, in_int8, labels),
     }
+
+
+def _loss_by_label(
+    truth: NDArray[np.str_], in_float: NDArray[np.str_], in_int8: NDArray[np.str_], labels: Sequence[str]
+) -> dict[str, float]:
+    """Give each label that occurs its F1 in float less its F1 in int8."""
+    order = np.argsort(labels)
+    indices = [order[np.searchsorted(labels, names, sorter=order)] for names in (truth, in_float, in_int8)]
+    before, after = (f1_scores(indices[0], found, len(labels)) for found in indices[1:])
+    return {labels[i]: round(float(before[i] - after[i]), 4) for i in np.unique(indices[0])}
 
 
 def _tested(dataset: Dataset) -> Dataset:

@@ -19,7 +19,8 @@ from . import progress
 from .args import Args
 from .backend import load_tensorflow
 from .dataset import Dataset, extract
-from .evaluate import Score, evaluate
+from .evaluate import evaluate
+from .judgement import Judgement
 from .parallel import end_with
 from .recordings import find_recordings
 from .split import split
@@ -72,7 +73,7 @@ def manifest_draft(
     return Manifest((), ClipSpec(frames_per_second, pixels, pixels, SAMPLE_RATE_HZ), features)
 
 
-def run_all(name: str, out: str | Path) -> tuple[Bundle, dict[str, Score]]:
+def run_all(name: str, out: str | Path) -> tuple[Bundle, Judgement]:
     """Do every step of a preset under `out`; return the bundle and its scores on the test recordings.
 
     Recordings and shards that exist are kept.

@@ -20,7 +20,7 @@ def bundle() -> Bundle:
 @pytest.mark.slow
 def test_fused_beats_every_modality_on_new_recordings(bundle: Bundle, tmp_path: Path):
     write_world(tmp_path, recordings_per_class=2, seconds=3.0, seed=77)
-    scores = evaluate(bundle, find_recordings(tmp_path))
+    scores = evaluate(bundle, find_recordings(tmp_path)).judges
     assert set(scores) == {"rgb", "flow", "audio", "fused"}
     assert scores["fused"].seconds == 150
     alone = [score for name, score in scores.items() if name != "fused"]

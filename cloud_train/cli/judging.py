@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from edge.commands import Commands, add_command
+from edge.commands import Commands, add_command, positive
 from edge.manifest import RuleName
 
 if TYPE_CHECKING:
-    from cloud_train.evaluate import Score
+    from cloud_train.judgement import Judgement
     from cloud_train.rules import Estimate
 
 
@@ -79,10 +78,17 @@ def add_evaluate(commands: Commands) -> None:
         _evaluate,
         "evaluate",
         "judge a bundle on labelled recordings, as the device would",
-        "touchline-train evaluate bundles/match --data held-out/ --json scores.json",
+        "touchline-train evaluate bundles/match --data held-out/ --out report/",
     )
     evaluate.add_argument("bundle", metavar="BUNDLE")
-    evaluate.add_argument("--data", required=True, metavar="DIR_OR_CSV", help="recordings that it was not trained on")
+    evaluate.add_argument(
+        "--data", required=True, nargs="+", metavar="DIR_OR_MANIFEST",
+        help="recordings that it was not trained on; each is a test set",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--test-sets", type=positive, default=2, metavar="N", help="into which a single one is dealt (default: 2)"
+    )
+    evaluate.add_argument("--out", metavar="DIR", help="write report.html, figures and metrics.json there")
     evaluate.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
 
 
@@ -170,17 +176,25 @@ def _refuse(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from cloud_train.evaluate import evaluate
     from cloud_train.recordings import find_recordings
+    from cloud_train.report import write_report
     from edge.bundle import Bundle
 
     bundle = Bundle.load(arguments.bundle)
-    return report(evaluate(bundle, find_recordings(arguments.data)), arguments.json, "")
+    judgement = evaluate(bundle, *map(find_recordings, arguments.data), deal=arguments.test_sets)
+    last = ""
+    if arguments.out:
+        title = f"{bundle.manifest.name} {bundle.manifest.version} on {', '.join(arguments.data)}"
+        last = f"report: {write_report(Path(arguments.out), title, judgement)}"
+    return report(judgement, arguments.json, last)
 
 
-def report(results: dict[str, Score], path: str | None, last: str) -> int:
+def report(judgement: Judgement, path: str | None, last: str) -> int:
     """Print scores as a table, write them as JSON where asked to, and end with a line."""
-    from cloud_train.evaluate import table, to_json
+    from cloud_train.atomic import write_atomically
+    from cloud_train.judgement import table
+    from cloud_train.report import to_json
 
-    sys.stdout.write(f"{table(results)}\n{last}\n" if last else f"{table(results)}\n")
+    sys.stdout.write(f"{table(judgement)}\n{last}\n" if last else f"{table(judgement)}\n")
     if path is not None:
-        Path(path).write_text(json.dumps(to_json(results), indent=2) + "\n", encoding="utf-8")
+        write_atomically(Path(path), to_json(judgement))
     return 0
