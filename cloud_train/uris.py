@@ -62,6 +62,7 @@ def _from_http(uri: str, part: IO[bytes], tag: Path) -> None:
                 return
             reason = "the connection ended early"
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # the file has become shorter
                 part.truncate(0)
             elif error.code not in PASSING:
