@@ -28,7 +28,6 @@ from .shards import read_shard
 from .split import SIDES, split
 
 if TYPE_CHECKING:
-
     from .runs import Run
 
 LISTS = ("manifest.csv", "manifest.parquet")

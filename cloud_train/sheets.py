@@ -39,7 +39,7 @@ def thumbnail(looks: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint
 
 
 def sheet(thumbnails: Sequence[Thumbnail]) -> bytes:
-    """Lay thumbnails out in rows of eight, as the bytes of a PNG file."""
+    """Lay thumbnails out in rows of eight, as the bytes of a JPEG file."""
     columns = min(COLUMNS, len(thumbnails))
     rows = math.ceil(len(thumbnails) / columns)
     image = np.full((rows * (TILE + CAPTION + 6), columns * (TILE + 6), 3), 255, np.uint8)
@@ -51,7 +51,7 @@ def sheet(thumbnails: Sequence[Thumbnail]) -> bytes:
         for line, text in enumerate(tile.caption):
             at = (left + 1, top + TILE + 14 + 11 * line)
             cv2.putText(image, _short(text), at, cv2.FONT_HERSHEY_SIMPLEX, 0.33, (40, 40, 40), 1, cv2.LINE_AA)
-    return bytes(cv2.imencode(".png", image)[1])
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def _short(text: str, longest: int = 19) -> str:

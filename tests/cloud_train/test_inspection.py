@@ -72,7 +72,7 @@ def test_the_page_shows_every_label_and_the_list_can_be_edited(dataset: Dataset,
     page = write_inspection(dataset, found, tmp_path, judged=True).read_text()
     for label in LABELS:
         assert f'<h2 id="{label}">' in page
-        assert (tmp_path / "figures" / f"sheet-{label}.png").stat().st_size > 1000
+        assert (tmp_path / "figures" / f"sheet-{label}.jpg").stat().st_size > 1000
     rows = list(csv.DictReader((tmp_path / "suspects.csv").read_text().splitlines()))
     assert [row["found"] for row in rows] == [s.found for s in found.suspects]
     assert "<script" not in page
