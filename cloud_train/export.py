@@ -24,7 +24,7 @@ from .evaluate import dealt
 from .fusion import f1_scores, join_votes
 from .judgement import FUSED, judge
 from .looks import Looks
-from .progress import track
+from .progress import console, track
 from .provenance import provenance
 from .recordings import DataError
 from .report import bundle_files
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_LOOKS = 200
 TEST_SETS = 2
+NOTABLE_LOSS = 0.03
 PARITY_RECORDINGS = 100
 """At most this many test recordings are compared between float and int8, evenly spread over the labels."""
 GOLDEN_CLIPS = 3
@@ -97,7 +98,20 @@ def _export_one(run: Run, tested: Dataset) -> Exported:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / _file(run.modality)
         converted = convert(run.model(), looks.x, calibration[np.sort(chosen)], file, pixels=run.modality != "audio")
+        _warn_of_loss(run, looks, converted)
         return Exported(TfliteModel(file), file.read_bytes(), looks, converted)
+
+
+def _warn_of_loss(run: Run, looks: Looks, converted: Converted) -> None:
+    """Say so where int8 is much worse than float: as it can be for a model that has not been trained to an end."""
+    known = looks.y >= 0
+    right = [float((x[known].argmax(axis=1) == looks.y[known]).mean()) for x in (converted.expected, converted.int8)]
+    if right[0] - right[1] > NOTABLE_LOSS:
+        console.print(
+            f"{run.path}: int8 is right in {right[1]:.3f} of the looks, float in {right[0]:.3f};"
+            " train longer, or with --batch-norm frozen",
+            highlight=False,
+        )
 
 
 def _metrics(runs: Sequence[Run], parts: Mapping[Modality, Exported], fused: Estimate) -> dict[str, Any]:
