@@ -136,7 +136,8 @@ def test_transfer_learning_on_real_photographs(tmp_path: Path):
     accuracy = {}
     for name, start in (("imagenet", weights), ("nothing", "none")):
         train(
-            "fit", "rgb", "--data", tmp_path / "features", "--backbone", "mobilenet_v2", "--alpha", 0.35, "--weights", start,
+            "fit", "rgb", "--data", tmp_path / "features", "--backbone", "mobilenet_v2", "--alpha", 0.35,
+            "--weights", start,
             "--head-epochs", 8, "--epochs", 4, "--batch", 16, "--out", tmp_path / name,
         )  # fmt: skip
         train("export", tmp_path / name, "--out", tmp_path / f"{name}-bundle")
