@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import cloud, data, judging, training
+from .cli import cloud, data, inspecting, judging, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         data.add_synth,
         data.add_extract,
         data.add_split,
+        inspecting.add_inspect,
         training.add_fit,
         judging.add_fuse,
         judging.add_export,
