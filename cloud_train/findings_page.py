@@ -178,8 +178,8 @@ def _twins(dataset: Dataset, findings: Findings) -> Section:
         "What lies on two sides of a split makes scores look better than they are. Identical recordings have the same"
         " SHA-256. Near-duplicates are found by a perceptual hash of the middle picture (dHash, 16 x 16 bits: where it"
         f" gets brighter to the right): two on different sides that differ in at most {NEAR_BITS} of 256 bits, for each"
-        " recording the nearest. It finds what was compressed again, scaled or cropped a little; other cuts of one"
-        " match and sound without picture it does not find.",
+        " recording the nearest; where nothing is split, any two. It finds what was compressed again, scaled or cropped"
+        " a little; other cuts of one match, and sound without picture, it does not find.",
     ]
     if not findings.copies and not findings.near:
         return Section("Duplicates", [*text, "None."])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     _Found = dict[Modality, tuple[NDArray[Any], NDArray[np.int64]]]
 
 NOT_SPLIT = "not split"
-LOOKS_AT_ONCE = 64
+LOOKS_AT_ONCE = 16
 BLANK_DEVIATION = 3.0
 """A picture whose values 0..255 deviate by less shows nothing: black, or one colour with the coding's noise."""
 STILL_MAGNITUDE = 0.5

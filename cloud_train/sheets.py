@@ -91,8 +91,9 @@ def contact_sheet(title: str, cells: Sequence[Thumbnail]) -> bytes:
         y = TOP + i // COLUMNS * (CELL + BAR + TEXT + GAP)
         canvas[y : y + CELL, x : x + CELL] = cell.picture
         canvas[y + CELL : y + CELL + BAR, x : x + CELL] = _rgb(COLOURS[cell.side])
-        below = 1 - (y + CELL + BAR + 4) / height
-        figure.text(x / width, below, _lines(cell.text), fontsize=7.2, va="top", linespacing=1.15, parse_math=False)
+        for k, line in enumerate(_lines(cell.text)):
+            below = y + CELL + BAR + 12 * (k + 1)
+            figure.text(x / width, 1 - below / height, line, fontsize=7.2, va="baseline", parse_math=False)
     figure.text(GAP / width, 1 - 13 / height, title, fontsize=10, fontweight="bold", va="center", parse_math=False)
     sides = [side for side in COLOURS if any(cell.side == side for cell in cells)]
     for k, side in enumerate(sides):
@@ -115,12 +116,12 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _lines(text: str) -> str:
+def _lines(text: str) -> list[str]:
     """Break a text into two lines at most, the start left out where it is longer: names differ at their ends."""
-    if "\n" not in text:
-        text = text if len(text) <= 2 * LINE else f"…{text[-2 * LINE + 1 :]}"
-        text = f"{text[:LINE]}\n{text[LINE:]}"
-    return "\n".join(line if len(line) <= LINE + 2 else f"{line[: LINE + 1]}…" for line in text.split("\n"))
+    if "\n" in text:
+        return [line if len(line) <= LINE + 2 else f"{line[: LINE + 1]}…" for line in text.split("\n")]
+    text = text if len(text) <= 2 * LINE else f"…{text[-2 * LINE + 1 :]}"
+    return [text[:LINE], text[LINE:]]
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
@@ -129,6 +130,8 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def draw_counts(classes: Sequence[ClassCount], what: str) -> Figure:
     """Draw the `recordings` or `seconds` of each class, stacked by side."""
+    from matplotlib.ticker import MaxNLocator
+
     from .figures import figure
 
     drawing, axes = figure(max(5.0, min(40.0, 0.36 * len(classes) + 2)), 3.9)
@@ -141,6 +144,7 @@ def draw_counts(classes: Sequence[ClassCount], what: str) -> Figure:
         bottom += heights
     axes.bar_label(axes.containers[-1], [f"{n:,}" for n in bottom], fontsize=7, padding=1)  # type: ignore[arg-type]
     axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(ylabel=what, xlim=(-0.6, len(labels) - 0.4))
     axes.legend(ncols=4, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
     return drawing
