@@ -53,8 +53,8 @@ def s3_address(text: str, what: str) -> S3Address:
 def connect(region: str | None) -> Aws:
     """Make the clients; what fails for a moment is tried again, as botocore's standard mode does."""
     try:
-        import boto3  # type: ignore[import-untyped]
-        from botocore.config import Config  # type: ignore[import-untyped]
+        import boto3
+        from botocore.config import Config
     except ModuleNotFoundError:
         msg = "training jobs in AWS need boto3, which is not installed: pip install 'touchline[train]'"
         raise DataError(msg) from None
@@ -81,7 +81,7 @@ def require_bucket(aws: Aws, bucket: str) -> None:
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn botocore's exceptions into a DataError (what to set up) or a CloudError (what AWS refused)."""
-    from botocore import exceptions as boto  # type: ignore[import-untyped]
+    from botocore import exceptions as boto
 
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,10 +27,13 @@ from .parallel import CrashedError, Engine, over
 from .progress import bar
 from .recordings import DataError, Recording
 from .shards import Shard, read_record, read_shard, write_record, write_shard
+from .split import duplicates
+from .uris import fetched
 
 INDEX = "features.json"
 PARAMETERS = "parameters.json"
 FAULTS = "faults.csv"
+DOWNLOADS = "downloads"
 
 
 @dataclass(frozen=True)
@@ -107,15 +111,20 @@ def extract(
                 msg = f"{dataset.path}: stopped as asked; {len(shards)} of {len(recordings)} recordings are extracted"
                 raise stop.Stopped(msg)
             advance(f"{seconds} seconds, {seconds / (time.monotonic() - began):.1f} a second")
-    kept = tuple(
+    kept = [
         replace(r, seconds=shards[r.id].seconds, sha256=shards[r.id].sha256, side=sides.get(r.id, ""))
         for r in recordings
         if r.id in shards
-    )
+    ]
+    for group in duplicates(kept):
+        for r in group if len({r.label for r in group}) > 1 else ():
+            other = next(o for o in group if o.label != r.label)
+            failures[r.id] = f"{r.uri}: is labelled {r.label}, but {other.uri}, the same recording, {other.label}"
+    kept = [r for r in kept if r.id not in failures]
     if not kept:
         msg = f"no recording could be read; the first failure: {min(failures.values())}"
         raise DataError(msg)
-    dataset = replace(dataset, recordings=kept)
+    dataset = replace(dataset, recordings=tuple(kept))
     _write_faults(dataset.path / FAULTS, recordings, shards, failures)
     dataset.save()
     return dataset, sorted(failures.values())
@@ -156,20 +165,25 @@ def _write_faults(
 
 
 def extract_one(recording: Recording, folder: Path, manifest: Manifest) -> Shard:
-    """Write one recording's shard under `folder`, unless it is there and its source unchanged; return its record."""
-    shard = folder / recording.id
-    source = Path(recording.uri)
-    stamp = _stamp(source)
+    """Write one recording's shard under `folder`, unless it is there and its source unchanged; return its record.
+
+    What lies elsewhere is fetched for it, once.
+    """
+    shard, stamp = folder / recording.id, _stamp(Path(recording.uri))
     record = read_record(shard)
     if record is not None and record.stamp == stamp:
         return record
-    sha256 = content_hash(source) if stamp else ""  # without a file, reading says in a sentence what is wrong
-    if record is not None and record.sha256 == sha256:  # fetched once more, but the same
-        record = replace(record, stamp=stamp)
-        write_record(shard, record)
-        return record
-    seconds = read_clips(recording.uri, manifest, decoder_threads=1)
-    return write_shard(shard, seconds, manifest, sha256=sha256, stamp=stamp)
+    with fetched(recording.uri, folder.parent / DOWNLOADS) as file:
+        sha256 = content_hash(file) if file.is_file() else ""  # without one, reading says in a sentence what is wrong
+        if record is not None and record.sha256 == sha256:  # copied once more, but the same
+            record = replace(record, stamp=stamp)
+            write_record(shard, record)
+            return record
+        seconds = _read(file, manifest, decoder_threads=1)
+        try:
+            return write_shard(shard, seconds, manifest, sha256=sha256, stamp=stamp)
+        except SourceError as error:
+            raise type(error)(str(error).replace(str(file), recording.uri)) from None
 
 
 def _stamp(source: Path) -> str:
@@ -189,10 +203,15 @@ def content_hash(file: Path) -> str:
     return digest.hexdigest()
 
 
-def read_clips(uri: str, manifest: Manifest, *, decoder_threads: int = 0) -> Iterator[Clip]:
+def read_clips(uri: str, manifest: Manifest) -> Iterator[Clip]:
     """Cut a recording into its seconds, as the device does."""
+    with tempfile.TemporaryDirectory() as folder, fetched(uri, Path(folder)) as file:
+        yield from _read(file, manifest)
+
+
+def _read(file: Path, manifest: Manifest, *, decoder_threads: int = 0) -> Iterator[Clip]:
     rate, sees, hears = manifest.clip.sample_rate_hz, manifest.sees, manifest.hears
-    with Source(uri, rate, video=sees, audio=hears, decoder_threads=decoder_threads) as source:
+    with Source(str(file), rate, video=sees, audio=hears, decoder_threads=decoder_threads) as source:
         yield from clips(source, Windower(manifest.clip, video=source.video, audio=source.audio))
 
 

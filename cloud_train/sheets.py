@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .dataset import Dataset
-from .inspection import NOT_SPLIT, ClassCount
+from .facts import NOT_SPLIT, ClassCount
 from .recordings import Recording
 from .shards import read_shard
 from .split import SIDES

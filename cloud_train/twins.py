@@ -1,4 +1,4 @@
-"""Recordings that are the same, or nearly: what lies on two sides of a split makes scores look better than they are."""
+"""Recordings that show nearly the same: on two sides of a split they make scores look better than they are."""
 
 from __future__ import annotations
 
@@ -22,23 +22,6 @@ ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Recordings of the very same content, by SHA-256."""
-
-    recordings: tuple[Recording, ...]
-
-    @property
-    def torn(self) -> bool:
-        """Whether they lie on more than one side."""
-        return len({r.side for r in self.recordings}) > 1
-
-    @property
-    def contradictory(self) -> bool:
-        """Whether they have more than one label."""
-        return len({r.label for r in self.recordings}) > 1
-
-
-@dataclass(frozen=True)
 class Pair:
     """Two recordings on different sides whose middle pictures differ in `bits` of 256."""
 
@@ -56,16 +39,6 @@ def picture_hash(picture: NDArray[np.uint8]) -> bytes:
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
     return np.packbits(small[:, 1:] > small[:, :-1]).tobytes()
-
-
-def copies(recordings: Sequence[Recording]) -> list[Copies]:
-    """Group recordings of the same content; those on several sides first, then those with several labels."""
-    groups: dict[str, list[Recording]] = {}
-    for r in recordings:
-        if r.sha256:
-            groups.setdefault(r.sha256, []).append(r)
-    found = [Copies(tuple(group)) for group in groups.values() if len(group) > 1]
-    return sorted(found, key=lambda group: (not group.torn, not group.contradictory, group.recordings[0].id))
 
 
 def near_pairs(recordings: Sequence[Recording], hashes: Sequence[bytes | None]) -> list[Pair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,8 +19,12 @@ def write_video(
     layout: str = "mono",
     audio_codec: str = "aac",
     times: list[float] | None = None,
+    draw: Callable[[float], np.ndarray] | None = None,
 ) -> Path:
-    """Write a moving gradient, with a 440 Hz tone if `audio_rate` is given; `times` make the frame rate variable."""
+    """Write a moving gradient, with a 440 Hz tone if `audio_rate` is given; `times` make the frame rate variable.
+
+    `draw` gives another picture for a time, 48 x 64.
+    """
     times = [i / frame_rate for i in range(round(seconds * frame_rate))] if times is None else times
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=frame_rate, options={"sc_threshold": "0", "bf": "0"})
@@ -28,7 +33,7 @@ def write_video(
         stream.codec_context.time_base = Fraction(1, 1000)
         sound = container.add_stream(audio_codec, rate=audio_rate, layout=layout) if audio_rate else None
         for time in times:
-            frame = av.VideoFrame.from_ndarray(gradient(time), format="rgb24")
+            frame = av.VideoFrame.from_ndarray((draw or gradient)(time), format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -40,8 +40,15 @@ def add_extract(commands: Commands) -> None:
         "cut recordings into seconds and compute features, in parallel",
         "touchline-train extract recordings/ --pixels 96 --out features/",
     )
-    extract.add_argument("data", metavar="DIR_OR_CSV", help="a folder of class folders, or a CSV: uri,label,recording")
+    extract.add_argument(
+        "data",
+        metavar="DIR_OR_MANIFEST",
+        help="a folder of class folders, a CSV or Parquet file (uri, label, recording), or a Sports-1M list (.txt)",
+    )
     extract.add_argument("--out", required=True, metavar="DIR")
+    extract.add_argument("--labels", default="s1m25-v1", metavar="TABLE", help="classes of a Sports-1M partition")
+    extract.add_argument("--extra-labels", action="store_true", help="with the labels that are close to a class")
+    extract.add_argument("--media", metavar="DIR", help="where a partition's videos are, each named by its id")
     parallel_options(extract)
     feature_options(extract)
 
@@ -56,7 +63,11 @@ def add_split(commands: Commands) -> None:
         "touchline-train split features/ --seed 1",
     )
     split.add_argument("features", metavar="DIR", help="extracted features")
-    split.add_argument("--seed", type=int, default=0, metavar="N")
+    split.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another split (default: 0)")
+    split.add_argument(
+        "--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar="F",
+        help="shares of train, validation and test (default: 0.8 0.1 0.1)",
+    )  # fmt: skip
 
 
 def parallel_options(command: argparse.ArgumentParser) -> None:
@@ -101,6 +112,7 @@ def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
     from cloud_train.presets import manifest_draft
     from cloud_train.progress import console
     from cloud_train.recordings import find_recordings
+    from cloud_train.split import duplicates
 
     draft = manifest_draft(
         arguments.pixels,
@@ -110,20 +122,33 @@ def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
     )
     engine: Engine = getattr(arguments, "engine", "local")
     workers = getattr(arguments, "workers", None) or 0
-    dataset, failures = extract(find_recordings(data), draft, out, engine=engine, workers=workers)
+    recordings = find_recordings(
+        data,
+        labels=getattr(arguments, "labels", "s1m25-v1"),
+        extra=getattr(arguments, "extra_labels", False),
+        media=getattr(arguments, "media", None),
+    )
+    dataset, failures = extract(recordings, draft, out, engine=engine, workers=workers)
     for failure in failures:
         console.print(f"left out: {failure}", highlight=False)
     seconds = sum(r.seconds for r in dataset.recordings)
+    for first, *others in duplicates(dataset.recordings):
+        same = ", ".join(r.uri for r in others)
+        console.print(f"the same recording as {first.uri}, and kept on its side: {same}", highlight=False)
     console.print(f"{len(dataset.recordings)} recordings, {seconds} seconds, in {out}", highlight=False)
 
 
 def _split(arguments: argparse.Namespace) -> int:
     from cloud_train.dataset import Dataset
-    from cloud_train.split import SIDES, split
+    from cloud_train.split import counts, split
 
     dataset = Dataset.load(arguments.features)
-    dataset = replace(dataset, recordings=split(dataset.recordings, seed=arguments.seed))
+    sides = split(dataset.recordings, seed=arguments.seed, fractions=tuple(arguments.fractions))
+    dataset = replace(dataset, recordings=sides)
     dataset.save()
-    counts = [f"{sum(r.side == side for r in dataset.recordings)} {side}" for side in SIDES]
-    sys.stdout.write(f"recordings: {', '.join(counts)}\n")
+    rows = counts(dataset.recordings)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for label, *cells in rows:
+        columns = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        sys.stdout.write(f"{label:<{widths[0]}}  {'  '.join(columns)}\n")
     return 0

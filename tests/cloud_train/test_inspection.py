@@ -12,15 +12,17 @@ import av
 import cv2
 import numpy as np
 import pytest
+from media import write_video
 
 from cloud_train.__main__ import main
 from cloud_train.dataset import Dataset, extract
-from cloud_train.findings import Findings, inspect
-from cloud_train.inspection import count_classes, examine, oddities
+from cloud_train.facts import count_classes, examine, oddities
+from cloud_train.inspection import Inspection, inspect
 from cloud_train.presets import manifest_draft
 from cloud_train.recordings import DataError, Recording, find_recordings
 from cloud_train.shards import write_shard
 from cloud_train.sheets import CELL, COLOURS, COLUMNS, Thumbnail, contact_sheet, draw_counts, evenly, look_at
+from cloud_train.suspects import suspicion
 from cloud_train.synth import SPORTS, frames, write_world
 from cloud_train.twins import NEAR_BITS, near_pairs, picture_hash
 from edge.bundle import DEMO, Bundle
@@ -30,25 +32,17 @@ LABELS = ("formula1", "golf", "soccer", "swimming")
 MOVED = "swimming--moved.mp4"
 
 
-def again(source: Path, to: Path, *, picture: float = 1, sound: float = 1) -> None:
-    """Encode a recording again with its pictures and its sound multiplied."""
+def hushed(source: Path, to: Path) -> None:
+    """Encode a recording again, with its pictures and without its sound's samples."""
     with av.open(str(source)) as old, av.open(str(to), "w") as new:
-        rate = old.streams.audio[0].rate
         video = new.add_stream("libx264", rate=15)
         video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
-        audio = new.add_stream("aac", rate=rate, layout="mono")
-        count = 0
-        for frame in old.decode(video=0, audio=0):
-            if isinstance(frame, av.VideoFrame):
-                shown = (frame.to_ndarray(format="rgb24") * picture).astype(np.uint8)
-                new.mux(video.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
-                continue
-            heard = av.AudioFrame.from_ndarray(
-                (frame.to_ndarray() * sound).astype(np.float32), format="fltp", layout="mono"
-            )
-            heard.sample_rate, heard.pts = rate, count
-            count += heard.samples
-            new.mux(audio.encode(heard))
+        audio = new.add_stream("aac", rate=16000, layout="mono")
+        for i, frame in enumerate(old.decode(video=0)):
+            new.mux(video.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")))
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1067), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 16000, i * 1067
+            new.mux(audio.encode(silence))
         new.mux(video.encode())
         new.mux(audio.encode())
 
@@ -60,8 +54,8 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     write_world(world, recordings_per_class=3, seconds=2, seed=77, processes=2, labels=LABELS)
     shutil.move(world / "golf" / "golf-77-001.mp4", world / "swimming" / "moved.mp4")
     shutil.copy(world / "formula1" / "formula1-77-002.mp4", world / "formula1" / "second-name.mp4")
-    again(world / "soccer" / "soccer-77-001.mp4", world / "soccer" / "black.mp4", picture=0)
-    again(world / "soccer" / "soccer-77-002.mp4", world / "soccer" / "silent.mp4", sound=0)
+    hushed(world / "soccer" / "soccer-77-002.mp4", world / "soccer" / "silent.mp4")
+    write_video(world / "soccer" / "black.mp4", audio_rate=16000, draw=lambda _: np.zeros((48, 64, 3), np.uint8))
     dataset, failures = extract(find_recordings(world), manifest_draft(64), world / "features", workers=2)
     assert failures == []
     tests = ("second-name.mp4", "silent.mp4")
@@ -72,39 +66,38 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def findings(messy: Dataset) -> Findings:
+def inspection(messy: Dataset) -> Inspection:
     return inspect(messy, Bundle.load(DEMO))
 
 
-def test_what_is_odd_is_found_and_nothing_else(findings: Findings):
-    assert [(o.kind, o.recording, o.detail) for o in findings.oddities] == [
+def test_what_is_odd_is_found_and_nothing_else(inspection: Inspection):
+    assert [(o.kind, o.recording, o.detail) for o in inspection.oddities] == [
         ("black or blank picture", "soccer--black.mp4", "in 2 of 2 seconds"),
         ("silent sound", "soccer--silent.mp4", "in 2 of 2 seconds"),
     ]
-    assert findings.having == {"rgb": 15, "flow": 15, "audio": 15}
-    assert findings.imbalance("recordings") == 2.5
+    assert inspection.having == {"rgb": 15, "flow": 15, "audio": 15}
+    assert inspection.imbalance("recordings") == 2.5
 
 
-def test_a_copy_is_found_by_its_content_and_a_new_encoding_by_its_picture(findings: Findings):
-    (group,) = findings.copies
-    assert [r.id for r in group.recordings] == ["formula1--formula1-77-002.mp4", "formula1--second-name.mp4"]
-    assert group.torn
-    assert not group.contradictory
-    (pair,) = findings.near
+def test_a_copy_is_found_by_its_content_and_a_new_encoding_by_its_picture(inspection: Inspection):
+    (group,) = inspection.copies
+    assert [r.id for r in group] == ["formula1--formula1-77-002.mp4", "formula1--second-name.mp4"]
+    (pair,) = inspection.near
     assert {pair.one.id, pair.other.id} == {"soccer--soccer-77-002.mp4", "soccer--silent.mp4"}
     assert pair.bits < NEAR_BITS / 2
 
 
-def test_a_mislabelled_recording_comes_first_and_what_shows_nothing_is_called_unknown(findings: Findings):
-    found = findings.suspicion
+def test_a_mislabelled_recording_comes_first_and_what_shows_nothing_is_called_unknown(inspection: Inspection):
+    found = inspection.suspicion
     assert found is not None
     assert [(r.recording, r.found, r.share) for r in found.recordings] == [
         (MOVED, "golf", 1.0),
         ("soccer--black.mp4", "unknown", 1.0),
     ]
     assert [(s.recording, s.label, s.found) for s in found.suspects[:2]] == [(MOVED, "swimming", "golf")] * 2
-    scores = [s.score for s in found.suspects]
-    assert scores == sorted(scores, reverse=True)
+    odds = [s.odds for s in found.suspects]
+    assert odds == sorted(odds, reverse=True)
+    assert found.recordings[0].odds > 10
     worst = found.suspects[0]
     assert worst.voting == 3
     assert worst.agreeing == sum(label == "golf" for label, _ in worst.votes.values())
@@ -113,7 +106,7 @@ def test_a_mislabelled_recording_comes_first_and_what_shows_nothing_is_called_un
 
 
 def test_the_command_writes_a_page_drawings_a_table_to_edit_and_all_figures(
-    messy: Dataset, findings: Findings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    messy: Dataset, inspection: Inspection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out, figures = tmp_path / "out", tmp_path / "all.json"
     assert main(["inspect", str(messy.path), "--bundle", str(DEMO), "--out", str(out), "--json", str(figures)]) == 0
@@ -137,13 +130,19 @@ def test_the_command_writes_a_page_drawings_a_table_to_edit_and_all_figures(
     raw = json.loads(figures.read_text())
     assert raw["imbalance"] == {"recordings": 2.5, "seconds": 2.5}
     assert raw["suspicion"]["recordings"][0]["found"] == "golf"
-    assert len(raw["oddities"]) == len(findings.oddities)
+    assert len(raw["oddities"]) == len(inspection.oddities)
+
+
+def test_a_bundle_that_learnt_these_very_labels_is_known(messy: Dataset):
+    bundle = Bundle.load(DEMO)
+    here = replace(bundle, manifest=replace(bundle.manifest, provenance={"data_sha256": messy.sha256()}))
+    assert suspicion(messy, here).learnt_here
 
 
 def test_without_a_bundle_labels_are_not_judged(messy: Dataset, capsys: pytest.CaptureFixture[str]):
     assert main(["inspect", str(messy.path)]) == 0
     assert "suspect" not in capsys.readouterr().out
-    page = (messy.path / "inspection" / "inspect.html").read_text()
+    page = (messy.path / "inspected" / "inspect.html").read_text()
     assert "Odd recordings" in page
     assert "Suspect" not in page
 
@@ -188,13 +187,14 @@ def test_what_is_missing_is_counted(tmp_path: Path):
         {
             "fine": second(0) + second(1),
             "gap": second(0) + second(3) + second(4, picture=False),
-            "hushed": second(0, heard=None) + second(1),
+            "hushed": [replace(second(0, heard=None)[0], faults=("sound holds NaN",)), *second(1)],
             "mute": second(0, heard=None) + second(1, heard=None),
             "radio": second(0, picture=False),
             "short": second(0, heard=0.6),
         },
     )
     assert [(o.kind, o.recording, o.detail) for o in oddities(examine(dataset))] == [
+        ("faults", "hushed", "1, the first in second 0: sound holds NaN"),
         ("no picture", "radio", "sound only"),
         ("no sound", "mute", "pictures only"),
         ("picture is missing in places", "gap", "in 1 of 3 seconds"),
