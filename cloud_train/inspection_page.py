@@ -72,7 +72,7 @@ def _suspect_recordings(dataset: Dataset, found: Suspicion) -> Section:
             r.found,
             f"{r.suspects} of {r.seconds}",
             f"{r.score:.2f}",
-            f"{r.odds:.0f}",
+            f"{r.odds:.1f}",
             r.side,
         )
         for i, r in enumerate(found.recordings[:MOST], 1)
@@ -110,7 +110,7 @@ def _suspect_seconds(dataset: Dataset, found: Suspicion) -> Section:
     recordings = {r.id: r for r in dataset.recordings}
     rows = [
         (
-            str(i), s.recording, str(s.second), s.label, s.found, f"{s.score:.2f}", f"{s.odds:.0f}",
+            str(i), s.recording, str(s.second), s.label, s.found, f"{s.score:.2f}", f"{s.odds:.1f}",
             f"{s.agreeing} of {s.voting}", _votes(s), s.side,
         )
         for i, s in enumerate(found.suspects[:MOST], 1)

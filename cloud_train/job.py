@@ -20,16 +20,14 @@ from .args import Args
 from .atomic import write_atomically
 from .backend import load_tensorflow
 from .dataset import INDEX, Dataset, extract
-from .page import Section, Table, write_page
 from .progress import console
 from .recordings import DataError, find_recordings
+from .report import METRICS, REPORT
 from .sagemaker import metric_line
 from .shards import read_shard
 from .split import SIDES, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .runs import Run
 
 LISTS = ("manifest.csv", "manifest.parquet")
@@ -71,7 +69,7 @@ def run(job: Job) -> Bundle:
 
     bundle = export(runs, job.work / "bundle", name=job.name, version=job.version, rule=job.rule)
     _say("fused", "int8_accuracy", bundle.manifest.metrics["fused"]["int8_accuracy"])
-    _report(job, runs, bundle)
+    _report(job, bundle)
     return deliver(bundle, job.out)
 
 
@@ -164,18 +162,8 @@ def _say(judge: str, name: str, value: float) -> None:
     sys.stdout.flush()
 
 
-def _report(job: Job, runs: Sequence[Run], bundle: Bundle) -> None:
-    """Write metrics.json, and report.html to read."""
-    manifest = bundle.manifest
+def _report(job: Job, bundle: Bundle) -> None:
+    """Put the bundle's page and figures where they are looked for."""
     job.report.mkdir(parents=True, exist_ok=True)
-    numbers = {"metrics": manifest.metrics, "provenance": manifest.provenance}
-    write_atomically(job.report / "metrics.json", (json.dumps(numbers, indent=2) + "\n").encode())
-    columns = ("test_seconds", "float_accuracy", "int8_accuracy", "int8_agreement")
-    accuracy = [[judge, *(f"{found[c]:.4g}" for c in columns)] for judge, found in manifest.metrics.items()]
-    settings = [[name, *(str(getattr(r.args, name)) for r in runs)] for name in asdict(runs[0].args)]
-    sections = [
-        Section("Accuracy", ["On the test recordings, second by second."], [Table(["judge", *columns], accuracy)]),
-        Section("Settings", tables=[Table(["setting", *(r.modality for r in runs)], settings)]),
-        Section("Labels", [", ".join(manifest.labels)]),
-    ]
-    write_page(job.report, f"{manifest.name} {manifest.version}", sections)
+    for name in (REPORT, METRICS):
+        write_atomically(job.report / name, (bundle.path / name).read_bytes())

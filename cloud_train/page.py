@@ -33,7 +33,7 @@ nav a { margin-right: 1rem; }
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One drawing: its file name without ending, what it shows in words, and a Matplotlib figure or PNG bytes."""
+    """One drawing: its file name without ending, what it shows in words, and a Matplotlib figure or JPEG bytes."""
 
     name: str
     caption: str
@@ -71,12 +71,12 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
 
 def write_page(folder: Path, title: str, sections: Sequence[Section], *, name: str = "report.html") -> Path:
-    """Write the page and, in `figures/` beside it, every drawing as SVG and PNG; return the page's path."""
+    """Write the page and, in `figures/` beside it, every drawing as SVG and PNG, or as JPEG; return the page's path."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for picture in (p for section in sections for p in section.pictures):
         if isinstance(picture.drawing, bytes):
-            write_atomically(figures / f"{picture.name}.png", picture.drawing)
+            write_atomically(figures / f"{picture.name}.jpg", picture.drawing)
             continue
         for kind in ("svg", "png"):
             write_atomically(figures / f"{picture.name}.{kind}", drawn(picture.drawing, kind))
@@ -117,7 +117,7 @@ def _cell(text: str) -> str:
 
 def _picture(picture: Picture) -> str:
     if isinstance(picture.drawing, bytes):
-        image = f"data:image/png;base64,{b64encode(picture.drawing).decode()}"
+        image = f"data:image/jpeg;base64,{b64encode(picture.drawing).decode()}"
     else:
         image = f"data:image/svg+xml;base64,{b64encode(drawn(picture.drawing, 'svg')).decode()}"
     caption = escape(picture.caption)

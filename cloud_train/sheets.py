@@ -75,10 +75,7 @@ def _fit(picture: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def contact_sheet(title: str, cells: Sequence[Thumbnail]) -> bytes:
-    """Draw thumbnails in a grid, the side of each as a coloured bar, its text below, and a legend; return a PNG.
-
-    It has 32 levels of each colour, which halves a page of many sheets.
-    """
+    """Draw thumbnails in a grid, the side of each as a coloured bar, its text below, and a legend; return a JPEG."""
     from matplotlib.figure import Figure
 
     rows = -(-len(cells) // COLUMNS)
@@ -100,17 +97,17 @@ def contact_sheet(title: str, cells: Sequence[Thumbnail]) -> bytes:
         canvas[8:18, x : x + 10] = _rgb(COLOURS[side])
         figure.text((x + 15) / width, 1 - 13 / height, side, fontsize=8, va="center")
     figure.figimage(canvas, 0, 0, origin="upper")
-    return _png(figure)
+    return _jpeg(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def _jpeg(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = np.asarray(canvas.buffer_rgba(), np.uint8)[:, :, 2::-1]  # as BGR
-    coarse = picture & 0xF8 | picture >> 5  # of 32 levels, black and white among them
-    return bytes(cv2.imencode(".png", coarse, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+    picture = np.ascontiguousarray(np.asarray(canvas.buffer_rgba(), np.uint8)[:, :, 2::-1])  # as BGR
+    full = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)  # or thin bars lose their colours
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88, *full])[1].tobytes())
 
 
 def _lines(text: str) -> list[str]:

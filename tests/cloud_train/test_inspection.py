@@ -119,7 +119,7 @@ def test_the_command_writes_a_page_drawings_a_table_to_edit_and_all_figures(
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("<img") == 10
     names = {path.name for path in (out / "figures").iterdir()}
-    assert {"class-000-formula1.png", "classes-seconds.svg", "odd.png", "suspect-seconds.png"} < names
+    assert {"class-000-formula1.jpg", "classes-seconds.svg", "odd.jpg", "suspect-seconds.jpg"} < names
 
     with (out / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -265,9 +265,9 @@ def test_a_contact_sheet_shows_every_picture_and_marks_its_side():
     def pixels(*bgr: int) -> int:
         return int((np.abs(sheet.astype(int) - bgr).max(axis=2) < 8).sum())
 
-    assert min(pixels(gray, gray, gray) for gray in grays) >= CELL * CELL
+    assert min(pixels(gray, gray, gray) for gray in grays) > 0.98 * CELL * CELL
     green = [int(COLOURS["test"][i : i + 2], 16) for i in (5, 3, 1)]
-    assert pixels(*green) >= 11 * CELL * 5
+    assert pixels(*green) > 8 * CELL * 5
     assert sheet.shape[1] > COLUMNS * CELL
 
 
