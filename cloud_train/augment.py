@@ -1,7 +1,4 @@
-"""Variation of looks in training: what the picture shows, or the sound says, stays the same.
-
-All functions draw from the generator that they are given, so a seed repeats a training.
-"""
+"""Variation of looks in training that keeps what they show; the generator given decides it alone."""
 
 from __future__ import annotations
 
@@ -20,52 +17,28 @@ if TYPE_CHECKING:
 
     Look = NDArray[np.float32]
 
-ZOOM = 0.5
-"""A picture is enlarged by up to exp(0.5), 1.65 times: its smallest crop keeps about a third of its area."""
-STRETCH = 0.25
-"""Logarithm of the largest change of width to height."""
-TURN_DEGREES = 10.0
-SHIFT = 0.05
-"""Farthest that an edge of the picture moves inwards, as a share of its side; what is missing is mirrored."""
-COLOUR = 0.25
-"""Largest relative change of contrast and saturation; brightness changes by as much of 64 levels."""
-TINT = 0.05
+ZOOM, STRETCH = 0.5, 0.25
+"""Logarithms: a picture is enlarged by up to 1.65 times, its width to its height by a quarter."""
+TURN_DEGREES, SHIFT = 10.0, 0.05
+"""Turn, and farthest that an edge moves inwards as a share of its side; what is missing is mirrored."""
+COLOUR, TINT = 0.25, 0.05
+"""Relative changes of contrast and saturation, and of single colours; brightness by up to 64 * COLOUR levels."""
 ERASED = 0.3
 """Share of pictures in which a rectangle is painted over (Zhong et al., "Random Erasing Data Augmentation", 2020)."""
 SPEED = 0.2
 """Largest relative change of all displacements in a flow picture."""
-GAIN_DB = 6.0
-SHIFT_SECONDS = 0.12
-"""Farthest that sound is moved within its second; what is missing is silence."""
-SHIFT_BANDS = 3
+GAIN_DB, SHIFT_SECONDS, SHIFT_BANDS = 6.0, 0.12, 3
+"""How much sound is made louder and moved; what is missing is silence."""
 MASKED_BANDS, MASKED_SECONDS = 12, 0.12
 """Largest bars painted over (Park et al., "SpecAugment", 2019), two each way."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 def augment(x: Look, modality: Modality, rng: np.random.Generator) -> Look:
     """Vary each look of a batch `[n, h, w, c]` of device features, in place, and return it."""
+    vary = {"rgb": _photograph, "flow": _flow, "audio": _sound}[modality]
     for look in x:
-        if modality == "audio":
-            look[:] = _sound(look, rng)
-        else:
-            look[:] = _photograph(look, rng) if modality == "rgb" else _flow(look, rng)
+        look[:] = vary(look, rng)
     return x
-
-
-def mix(x: Look, target: Look, rng: np.random.Generator) -> tuple[Look, Look]:
-    """Paste a rectangle of another look into each look, and share its target `[n, classes]` by area.
-
-    Source: Yun et al., "CutMix", 2019. The target keeps its sum; the larger part stays the look's own.
-    """
-    n, height, width, _ = x.shape
-    other, mixed = rng.permutation(n), x.copy()
-    own = np.ones((n, 1), np.float32)
-    for i, share in enumerate(np.sqrt(rng.uniform(0, 0.5, n))):
-        rows, columns = _rectangle(height, width, share, share, rng)
-        mixed[i, rows, columns] = x[other[i], rows, columns]
-        own[i] = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return mixed, own * target + (1 - own) * target[other]
 
 
 def _photograph(look: Look, rng: np.random.Generator) -> MatLike:
@@ -84,10 +57,10 @@ def _flow(look: Look, rng: np.random.Generator) -> MatLike:
     return cv2.transform(varied, np.c_[np.diag(gain), rest - gain * rest])
 
 
-def _sound(look: Look, rng: np.random.Generator) -> Look:
+def _sound(look: Look, rng: np.random.Generator) -> MatLike:
     bands, frames, _ = look.shape
-    floor, second = float(look.min()), frames - 1
-    shift = (rng.uniform(-1, 1, 2) * (SHIFT_SECONDS * second, SHIFT_BANDS)).round()
+    floor = float(look.min())
+    shift = (rng.uniform(-1, 1, 2) * (SHIFT_SECONDS * frames, SHIFT_BANDS)).round()
     moved = cv2.warpAffine(
         look[:, :, 0], np.c_[np.eye(2), shift], (frames, bands), flags=cv2.INTER_NEAREST,
         borderMode=cv2.BORDER_CONSTANT, borderValue=floor,
@@ -95,8 +68,7 @@ def _sound(look: Look, rng: np.random.Generator) -> Look:
     for _ in range(2):
         moved[_rectangle(bands, frames, rng.uniform(0, MASKED_BANDS / bands), 1, rng)] = floor
         moved[_rectangle(bands, frames, 1, rng.uniform(0, MASKED_SECONDS), rng)] = floor
-    varied: Look = moved[:, :, None] + np.float32(rng.uniform(-GAIN_DB, GAIN_DB))
-    return varied
+    return moved[:, :, None] + np.float32(rng.uniform(-GAIN_DB, GAIN_DB))
 
 
 def _view(rng: np.random.Generator, turn_degrees: float, *, mirrored: bool) -> NDArray[np.float64]:
@@ -122,8 +94,8 @@ def _warp(look: Look, view: NDArray[np.float64]) -> MatLike:
 def _recolour(picture: MatLike, rng: np.random.Generator) -> MatLike:
     """Change contrast, colours and brightness at once: a matrix and an offset for each pixel."""
     contrast, saturation = rng.uniform(1 - COLOUR, 1 + COLOUR, 2)
+    blend = saturation * np.eye(3) + (1 - saturation) * np.array([0.299, 0.587, 0.114])  # towards its luma
     gains = contrast * (1 + rng.uniform(-TINT, TINT, 3))
-    blend = saturation * np.eye(3) + (1 - saturation) * np.array(LUMA)
     offset = (1 - contrast) * STILL + 64 * rng.uniform(-COLOUR, COLOUR)
     return cv2.transform(picture, np.c_[gains[:, None] * blend, np.full(3, offset)])
 
