@@ -1,4 +1,4 @@
-"""Data looked at: inspect."""
+"""Whether the data are any good: inspect."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ def add_inspect(commands: Commands) -> None:
         commands,
         _inspect,
         "inspect",
-        "show what is in extracted features, what is odd, and which labels the models of a bundle doubt",
+        "show what is in a data set, what is odd about it and, with a bundle, whose labels look wrong",
         "touchline-train inspect features/ --bundle bundles/match --out inspected/",
     )
     inspect.add_argument("features", metavar="DIR", help="extracted features")
-    inspect.add_argument("--bundle", metavar="BUNDLE", help="whose models judge the labels")
-    inspect.add_argument("--out", metavar="DIR", help="where the page goes (default: DIR/inspected)")
-    inspect.add_argument("--json", metavar="F", help="write what was found to this file as JSON")
+    inspect.add_argument("--bundle", help="let its models judge the labels")
+    inspect.add_argument("--out", metavar="DIR", help="inspect.html, figures/, suspects.csv (default: DIR/inspected)")
+    inspect.add_argument("--json", metavar="F", help="write all found to this file as JSON")
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    import msgspec
-
     from cloud_train.atomic import write_atomically
     from cloud_train.dataset import Dataset
-    from cloud_train.inspection import inspect
-    from cloud_train.inspection_page import to_data, write_inspection
+    from cloud_train.inspection import inspect, to_json, write_suspects
+    from cloud_train.inspection_page import write_inspection_page
     from edge.bundle import Bundle
 
     dataset = Dataset.load(arguments.features)
-    bundle = Bundle.load(arguments.bundle) if arguments.bundle else None
-    found = inspect(dataset, bundle)
-    out = Path(arguments.out) if arguments.out else dataset.path / "inspected"
-    page = write_inspection(dataset, found, out, judged=bundle is not None)
-    sys.stdout.write(f"{len(found.odd)} odd recordings\n")
-    if bundle is not None:
-        sys.stdout.write(f"{len(found.suspects)} doubtful seconds in {len(found.shares())} recordings\n")
+    found = inspect(dataset, Bundle.load(arguments.bundle) if arguments.bundle else None)
+    out = Path(arguments.out or dataset.path / "inspected")
+    page = write_inspection_page(out, dataset, found)
+    if arguments.json is not None:
+        write_atomically(Path(arguments.json), to_json(found))
+    sys.stdout.write(f"{found.recordings} recordings, {found.seconds} seconds, {len(found.classes)} classes\n")
+    for kind, count in found.counts().items():
+        sys.stdout.write(f"{kind}: {count}\n")
+    if found.suspicion is not None:
+        sys.stdout.write(f"to edit: {write_suspects(out, found.suspicion)}\n")
     sys.stdout.write(f"page: {page}\n")
-    if arguments.json:
-        data = msgspec.json.format(msgspec.json.encode(to_data(dataset, found)), indent=2)
-        write_atomically(Path(arguments.json), data + b"\n")
     return 0
