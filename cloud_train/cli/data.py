@@ -76,10 +76,14 @@ def parallel_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster")
 
 
-def feature_options(command: argparse.ArgumentParser) -> None:
+def feature_options(
+    command: argparse.ArgumentParser, *, pixels: int | None = 224, pixels_help: str = "default: 224"
+) -> None:
     """Add the options that say how features are made."""
     group = command.add_argument_group("features (where they are computed)")
-    group.add_argument("--pixels", type=positive, default=224, metavar="N", help="pictures are N x N (default: 224)")
+    group.add_argument(
+        "--pixels", type=positive, default=pixels, metavar="N", help=f"pictures are N x N ({pixels_help})"
+    )
     group.add_argument(
         "--frames-per-second", type=positive, default=5, metavar="N", help="pictures of a second (default: 5)"
     )
