@@ -14,22 +14,25 @@ Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 @dataclass(frozen=True)
 class Args:
-    """How to train; the defaults are the reference's for pictures and motion: ResNet50, 10 epochs and then 30."""
+    """How to train; the defaults are the reference's for pictures and motion: ResNet50, 10 epochs and then 30.
+
+    The rates, and what keeps a network from learning by heart, are for some hundred recordings (docs/training.md).
+    """
 
     backbone: Backbone = field(default="resnet50", metadata={"help": "the network below the two dense layers"})
     alpha: float = field(default=1.0, metadata={"help": "width of MobileNetV2"})
     weights: str = field(default="imagenet", metadata={"help": "imagenet (downloaded by Keras), none, or a file"})
     head_epochs: int = field(default=10, metadata={"help": "epochs of the first step: the backbone is frozen"})
     epochs: int = field(default=30, metadata={"help": "epochs of the second step: everything is trained"})
-    head_learning_rate: float = field(default=1e-3, metadata={"help": "rate in the first step"})
-    learning_rate: float = field(default=1e-4, metadata={"help": "rate in the second step, falling as a cosine"})
+    head_learning_rate: float = field(default=3e-3, metadata={"help": "rate in the first step"})
+    learning_rate: float = field(default=3e-4, metadata={"help": "rate in the second step, falling as a cosine"})
     weight_decay: float = field(
-        default=0.0, metadata={"help": "share of each weight that AdamW takes off, times the rate, in a step"}
+        default=0.01, metadata={"help": "share of each weight that AdamW takes off, times the rate, in a step"}
     )
-    batch: int = field(default=32, metadata={"help": "looks in a batch, over all workers"})
+    batch: int = field(default=16, metadata={"help": "looks in a batch, over all workers"})
     dense_units: int = field(default=256, metadata={"help": "width of the first dense layer"})
     dropout: float = field(default=0.2, metadata={"help": "share of it dropped in training"})
-    label_smoothing: float = field(default=0.0, metadata={"help": "share of the target spread over all classes"})
+    label_smoothing: float = field(default=0.1, metadata={"help": "share of the target spread over all classes"})
     class_weights: Literal["balanced", "none"] = field(
         default="balanced", metadata={"help": "whether rare classes count more"}
     )
@@ -52,6 +55,11 @@ class Args:
 DEFAULTS: dict[Modality, Args] = {
     "rgb": Args(),
     "flow": Args(),
-    "audio": Args(backbone="mobilenet_v2", head_epochs=0, epochs=100),
+    "audio": Args(
+        backbone="mobilenet_v2", head_epochs=0, epochs=100, learning_rate=1e-3, batch_norm="trained", patience=20
+    ),
 }
-"""The reference's settings for each modality; sound is trained whole from the start, for 100 epochs."""
+"""The reference's settings for each modality; sound is trained whole from the start, for 100 epochs.
+
+A spectrogram is no photograph: with the statistics of photographs frozen, batch normalisation learns nothing from it.
+"""

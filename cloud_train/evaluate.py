@@ -45,7 +45,7 @@ def evaluate(bundle: Bundle, *test_sets: Sequence[Recording], deal: int = 2) -> 
         try:
             seen[recording.id] = watch(recording, bundle.manifest, models)
         except SourceError as error:
-            console.print(f"left out: {error}", highlight=False)
+            console.print(f"left out: {error}", highlight=False, soft_wrap=True)
     if not any(any(found.values()) for found in seen.values()):
         msg = "none of the recordings could be read"
         raise DataError(msg)

@@ -111,6 +111,7 @@ def _warn_of_loss(run: Run, looks: Looks, converted: Converted) -> None:
             f"{run.path}: int8 is right in {right[1]:.3f} of the looks, float in {right[0]:.3f};"
             " train longer, or with --batch-norm frozen",
             highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -106,7 +106,7 @@ def _dataset(job: Job) -> Dataset:
         return dataset
     dataset, failures = extract(find_recordings(listed(job.data)), job.draft, job.work / "features")
     for failure in failures:
-        console.print(f"left out: {failure}", highlight=False)
+        console.print(f"left out: {failure}", highlight=False, soft_wrap=True)
     if not all(r.side for r in dataset.recordings):
         dataset = replace(dataset, recordings=split(dataset.recordings))
         dataset.save()

@@ -30,6 +30,10 @@ SAVE_SECONDS = 600.0
 EPOCHS_APART = 10_000
 """Between the numbers of two phases' epochs, so that no batch comes twice."""
 PREDICT_BATCH = 64
+READ_AHEAD = 4
+
+Fed = tuple[Any, float, float]
+"""A batch for the strategy, the seconds that the model waited for it, and when the waiting began."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +127,22 @@ def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -
     what = f"{training.batches.modality}: {phase.name}"
     with bar(what, phase.epochs, done=position.epoch) as advance:
         patience = training.args.patience or phase.epochs
+        fed = feed(training, phase, position)
         while position.epoch < phase.epochs and position.epochs_since_best < patience:
-            _epoch(training, step, optimizer, position)
+            _epoch(training, step, fed, optimizer, position)
             advance(_judge(training, phase, optimizer, position))
 
 
-def _epoch(training: Training, step: Callable[..., Any], optimizer: Any, position: Position) -> None:  # noqa: ANN401
-    elements = feed(training, position)
+def _epoch(
+    training: Training,
+    step: Callable[..., Any],
+    fed: Iterator[Fed],
+    optimizer: Any,  # noqa: ANN401 - a Keras optimizer
+    position: Position,
+) -> None:
     saved = time.monotonic()
-    for element, waited, began in elements:
+    while position.step < len(training.batches):
+        element, waited, began = next(fed)
         loss, hits = step(element)
         position.loss += float(loss)
         position.hits += float(hits)
@@ -146,9 +157,10 @@ def _epoch(training: Training, step: Callable[..., Any], optimizer: Any, positio
             raise stop.Stopped(msg)
 
 
-def feed(training: Training, position: Position) -> Iterator[tuple[Any, float, float]]:
-    """Give the rest of an epoch's batches, read ahead, each with the seconds waited and when the waiting began."""
-    batches, epoch = training.batches, position.phase * EPOCHS_APART + position.epoch
+def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
+    """Give a phase's batches from a position on, one epoch after the other, read ahead."""
+    batches, first_epoch = training.batches, position.phase * EPOCHS_APART
+    begin, end = position.epoch * len(batches) + position.step, phase.epochs * len(batches)
 
     def dataset(context: Any) -> Any:  # noqa: ANN401 - tf.distribute.InputContext -> tf.data.Dataset
         parts = context.num_replicas_in_sync
@@ -156,16 +168,17 @@ def feed(training: Training, position: Position) -> Iterator[tuple[Any, float, f
         first = context.input_pipeline_id * mine
 
         def read(i: NDArray[np.int64]) -> Any:  # noqa: ANN401 - a Batch
-            step, part = divmod(int(i), mine)
-            return batches(epoch, step, first + part, parts)
+            number, part = divmod(int(i), mine)
+            epoch, step = divmod(number, len(batches))
+            return batches(first_epoch + epoch, step, first + part, parts)
 
-        numbers = tf.data.Dataset.range(position.step * mine, len(batches) * mine)
+        numbers = tf.data.Dataset.range(begin * mine, end * mine)
         read_all = numbers.map(
             lambda i: tf.numpy_function(read, [i], (tf.float32, tf.float32, tf.float32)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return read_all.map(shaped).prefetch(2 * mine)
+        return read_all.map(shaped).prefetch(READ_AHEAD * mine)
 
     def shaped(*tensors: Any) -> Any:  # noqa: ANN401 - tensors that lost their shapes on the way
         for tensor, shape in zip(
@@ -175,7 +188,7 @@ def feed(training: Training, position: Position) -> Iterator[tuple[Any, float, f
         return tensors
 
     iterator = iter(training.strategy.distribute_datasets_from_function(dataset))
-    for _ in range(position.step, len(batches)):
+    for _ in range(begin, end):
         began = time.monotonic()
         element = next(iterator)
         yield element, time.monotonic() - began, began

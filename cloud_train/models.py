@@ -69,7 +69,13 @@ def _backbone(shape: tuple[int, int, int], backbone: Backbone, alpha: float, wei
                 network = keras.applications.ResNet50(**arguments)
             else:
                 network = keras.applications.MobileNetV2(alpha=alpha, **arguments)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
+    except Exception as error:
+        if "URL fetch failure" in str(error):
+            reason = str(error).rpartition("]")[2].strip(" >")
+            msg = f"weights {weights}: cannot be downloaded ({reason}); give a file, or `none`"
+            raise DataError(msg) from None
+        if not isinstance(error, ValueError | OSError | KeyError | UserWarning):
+            raise
         width = f" at width {alpha:g}" if backbone == "mobilenet_v2" else ""
         msg = f"weights {weights}: do not fit {backbone}{width} without its top ({str(error).splitlines()[0][:160]})"
         raise DataError(msg) from None

@@ -85,7 +85,7 @@ def run_all(name: str, out: str | Path) -> tuple[Bundle, Judgement]:
     )  # fmt: skip
     dataset, failures = extract(find_recordings(out / "world"), manifest_draft(preset.pixels), out / "features")
     for failure in failures:
-        progress.console.print(f"left out: {failure}", highlight=False)
+        progress.console.print(f"left out: {failure}", highlight=False, soft_wrap=True)
     dataset = replace(dataset, recordings=split(dataset.recordings))
     dataset.save()
 

@@ -48,7 +48,7 @@ def bar(what: str, total: int, *, done: int = 0) -> Iterator[Callable[[str], Non
         nonlocal done
         done += 1
         if done * 10 // total > (done - 1) * 10 // total:
-            console.print(f"{what}: {done}/{total} {note}".rstrip(), highlight=False)
+            console.print(f"{what}: {done}/{total} {note}".rstrip(), highlight=False, soft_wrap=True)
 
     yield advance
 

@@ -54,7 +54,11 @@ def find_recordings(
         listed = list(read_partition(source, load_labels(labels, extra=extra), folder)) if source.is_file() else []
         rows = [row for row in listed if row.label != MIXED]
         if len(rows) < len(listed):
-            console.print(f"left out: {len(listed) - len(rows)} videos with labels of several classes", highlight=False)
+            console.print(
+                f"left out: {len(listed) - len(rows)} videos with labels of several classes",
+                highlight=False,
+                soft_wrap=True,
+            )
     elif source.is_file():
         rows = list(_from_table(source, _parquet(source) if source.suffix == ".parquet" else _csv(source)))
     else:

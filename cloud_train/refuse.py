@@ -112,7 +112,7 @@ def judge(bundle: Bundle, recordings: Sequence[Recording]) -> Judged:
         try:
             found = recording_votes(labelled, bundle, pipeline)
         except SourceError as error:
-            console.print(f"left out: {error}", highlight=False)
+            console.print(f"left out: {error}", highlight=False, soft_wrap=True)
             left_out += 1
             continue
         if known:

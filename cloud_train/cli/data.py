@@ -134,12 +134,14 @@ def extracted(data: str, out: Path, arguments: argparse.Namespace) -> None:
     )
     dataset, failures = extract(recordings, draft, out, engine=engine, workers=workers)
     for failure in failures:
-        console.print(f"left out: {failure}", highlight=False)
+        console.print(f"left out: {failure}", highlight=False, soft_wrap=True)
     seconds = sum(r.seconds for r in dataset.recordings)
     for first, *others in duplicates(dataset.recordings):
         same = ", ".join(r.uri for r in others)
-        console.print(f"the same recording as {first.uri}, and kept on its side: {same}", highlight=False)
-    console.print(f"{len(dataset.recordings)} recordings, {seconds} seconds, in {out}", highlight=False)
+        console.print(
+            f"the same recording as {first.uri}, and kept on its side: {same}", highlight=False, soft_wrap=True
+        )
+    console.print(f"{len(dataset.recordings)} recordings, {seconds} seconds, in {out}", highlight=False, soft_wrap=True)
 
 
 def _split(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,11 @@ import pytest
 
 from cloud_train.backend import load_tensorflow
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 load_tensorflow()
 
@@ -117,8 +121,7 @@ def test_a_loss_that_is_no_number_ends_the_training(dataset: Dataset, tmp_path: 
         fit(dataset, "audio", replace(ARGS, head_epochs=0, learning_rate=float("inf")), tmp_path / "audio")
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_trains_and_is_saved_in_float32(precision: str, dataset: Dataset, tmp_path: Path):
-    run = fit(dataset, "rgb", replace(ARGS, head_epochs=0, epochs=1, precision=precision), tmp_path / "rgb")
+def test_mixed_precision_trains_and_is_saved_in_float32(dataset: Dataset, tmp_path: Path):
+    run = fit(dataset, "rgb", replace(ARGS, head_epochs=0, epochs=1, precision="mixed_float16"), tmp_path / "rgb")
     assert np.isfinite(run.history[-1].loss)
     assert {layer.compute_dtype for layer in run.model().layers} == {"float32"}

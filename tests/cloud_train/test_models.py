@@ -50,6 +50,13 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path: Path):
         build("rgb", SHAPE, 4, weights="nowhere.h5")
 
 
+def test_weights_that_cannot_be_downloaded_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    with pytest.raises(DataError, match=r"weights imagenet: cannot be downloaded \(.*\); give a file, or `none`"):
+        build("rgb", (96, 96, 3), 4, alpha=0.35)
+
+
 def test_resnet50_gets_centred_bgr_as_its_imagenet_weights_expect():
     model = build("rgb", SHAPE, 4, backbone="resnet50", weights="none")
     seen = keras.Model(model.input, model.get_layer("rgb_to_centred_bgr").output)

@@ -23,7 +23,11 @@ from cloud_train.split import split
 from cloud_train.synth import LABELS, write_world
 from cloud_train.workers import fit_command, train_together
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 ARGS = Args(
     backbone="mobilenet_v2", alpha=0.35, weights="none", head_epochs=0, epochs=2, learning_rate=1e-3, batch=6,
