@@ -36,6 +36,8 @@ class Kind:
 KINDS = {
     "resnet50": Kind("rgb", "resnet50"),
     "mobilenet_v2": Kind("rgb", "mobilenet_v2"),
+    "mobilenet_v2_075": Kind("rgb", "mobilenet_v2", 0.75),
+    "mobilenet_v2_050": Kind("rgb", "mobilenet_v2", 0.5),
     "audio": Kind("audio", "mobilenet_v2"),
     "tiny": Kind("rgb", "mobilenet_v2", 0.35),
     "tiny_audio": Kind("audio", "mobilenet_v2", 0.35),

@@ -33,9 +33,12 @@ MASKED_BANDS, MASKED_SECONDS = 12, 0.12
 """Largest bars painted over (Park et al., "SpecAugment", 2019), two each way."""
 
 
-def augment(x: Look, modality: Modality, rng: np.random.Generator) -> Look:
-    """Vary each look of a batch `[n, h, w, c]` of device features, in place, and return it."""
-    vary = {"rgb": _photograph, "flow": _flow, "audio": _sound}[modality]
+def augment(x: Look, modality: Modality, rng: np.random.Generator, *, cepstral: bool = False) -> Look:
+    """Vary each look of a batch `[n, h, w, c]` of device features, in place, and return it.
+
+    `cepstral` sound is of coefficients, not of bands: it is moved in time and no more.
+    """
+    vary = {"rgb": _photograph, "flow": _flow, "audio": _cepstrum if cepstral else _sound}[modality]
     for look in x:
         look[:] = vary(look, rng)
     return x
@@ -69,6 +72,11 @@ def _sound(look: Look, rng: np.random.Generator) -> MatLike:
         moved[_rectangle(bands, frames, rng.uniform(0, MASKED_BANDS / bands), 1, rng)] = floor
         moved[_rectangle(bands, frames, 1, rng.uniform(0, MASKED_SECONDS), rng)] = floor
     return moved[:, :, None] + np.float32(rng.uniform(-GAIN_DB, GAIN_DB))
+
+
+def _cepstrum(look: Look, rng: np.random.Generator) -> MatLike:
+    shift = round(rng.uniform(-1, 1) * SHIFT_SECONDS * look.shape[1])
+    return np.roll(look, shift, axis=1)
 
 
 def _view(rng: np.random.Generator, turn_degrees: float, *, mirrored: bool) -> NDArray[np.float64]:

@@ -30,8 +30,9 @@ class Batches:
     Called with the numbers of an epoch and a step it gives that batch, the same at any time and on any machine.
     """
 
-    def __init__(self, looks: Looks, modality: Modality, classes: int, args: Args) -> None:
+    def __init__(self, looks: Looks, modality: Modality, classes: int, args: Args, *, cepstral: bool = False) -> None:
         self.looks, self.modality, self._classes, self.args = looks, modality, classes, args
+        self._cepstral = cepstral
         self._groups = by_second(looks)
         order, starts, _ = self._groups
         self.seconds = len(starts)
@@ -50,7 +51,8 @@ class Batches:
         x = self.looks.x[chosen].astype(np.float32)
         target = targets(y, self._classes, self.args.label_smoothing)
         if self.args.augmentation == "on":
-            x = augment(x, self.modality, np.random.default_rng([self.args.seed, epoch, step, part]))
+            rng = np.random.default_rng([self.args.seed, epoch, step, part])
+            x = augment(x, self.modality, rng, cepstral=self._cepstral)
         return x, target, self._weights[y] / np.float32(len(whole))
 
     def _plan_epoch(self, epoch: int) -> NDArray[np.int64]:

@@ -48,7 +48,9 @@ def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Ru
     with strategy.scope():
         model = _model(dataset, modality, args)
     classes = len(dataset.manifest.labels)
-    batches = Batches(load_looks(dataset, modality, "train"), modality, classes, args)
+    sound = dataset.manifest.features.audio
+    cepstral = modality == "audio" and sound is not None and sound.kind == "mfcc"
+    batches = Batches(load_looks(dataset, modality, "train"), modality, classes, args, cepstral=cepstral)
     validation = load_looks(dataset, modality, "validation")
     training = Training(
         model, batches, validation, args, strategy, out / CHECKPOINTS, identity, predictor(model), cluster.index() == 0

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COST = {"wall_ms", "cpu_ms"}
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory")
+SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks")
 
 
 @pytest.fixture
@@ -106,3 +106,31 @@ def test_an_unknown_name_is_refused_in_a_sentence(script, option):
     done = benchmark(script, option, "nothing")
     assert done.returncode == 2
     assert "'nothing'; there are" in done.stderr
+
+
+@pytest.mark.slow
+def test_extraction_beside_decoding(figures):
+    found = figures("extraction", "--seconds", "2", "--copies", "2", "--rounds", "1", "--recordings", "8", "16")
+    for row in found["per_core"]:
+        assert 0 < row["of_decode_speed"] < math.inf
+        assert row["read_back_faster"] >= 5
+    assert [row["recordings"] for row in found["memory"]] == [8, 16]
+    assert all(10 < row["peak_mb"] < 2000 for row in found["memory"])
+    few, many = (row["core_hours"] for row in found["projections"])
+    assert many / few == pytest.approx(1_133_158 * 20 / 190_000, rel=0.05)
+
+
+@pytest.mark.slow
+def test_training_beside_keras(figures):
+    found = figures("training", "--pixels", "32", "--epochs", "3")
+    for name in ("ours", "ours, no variation", "Keras' own"):
+        assert found[name]["looks_a_second"] > 0
+    assert 0 <= found["ours"]["waited_share"] < 1
+
+
+@pytest.mark.slow
+def test_networks_by_width(figures):
+    (row,) = figures("networks", "--networks", "tiny", "--pixels", "96", "--rounds", "3")["networks"]
+    assert row["network"] == "MobileNetV2 x 0.35"
+    assert row["int8_mb"] < row["float_mb"] / 2
+    assert 0 < row["int8_ms"] < math.inf

@@ -65,3 +65,11 @@ def test_what_moves_left_moves_right_in_the_mirror() -> None:
 def test_still_flow_stays_still() -> None:
     x = np.broadcast_to(np.array([128, 128, 0], np.float32), (20, 32, 32, 3)).copy()
     assert np.array_equal(augment(x.copy(), "flow", np.random.default_rng(0)), x)
+
+
+def test_coefficients_are_moved_in_time_and_no_more():
+    look = np.random.default_rng(0).normal(size=(33, 63, 1)).astype(np.float32)
+    varied = augment(np.stack([look] * 8), "audio", np.random.default_rng(1), cepstral=True)
+    assert any(not np.array_equal(one, look) for one in varied)
+    for one in varied:
+        assert any(np.array_equal(np.roll(look, shift, axis=1), one) for shift in range(-8, 9))
