@@ -1,15 +1,15 @@
-"""Recordings as people list them: folders, tables, Sports-1M's own files; what is wrong is said by row."""
+"""Recordings as people list them: folders and tables; what is wrong is said by line."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from cloud_train.recordings import DataError, Recording, find_recordings
-from cloud_train.sports1m import LABELS, MIXED, load_labels, video_id
+from cloud_train.recordings import DataError, find_recordings
 from edge.clip import UNKNOWN
 
 
@@ -35,18 +35,22 @@ def test_a_csv_with_paths_beside_it(world: Path):
     assert second.id == "second_half"
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("uri,name\na,b\n", "has no column 'label'; the columns are uri, label, recording"),
-        ("uri,label,recording\n", "no recordings"),
-        ("uri,label,recording\na,x,one\nb,x,one\n", "recording 'one' is listed twice"),
-    ],
-)
-def test_a_bad_csv_is_one_sentence(tmp_path: Path, text: str, sentence: str):
-    (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(DataError, match=sentence):
-        find_recordings(tmp_path / "list.csv")
+def test_a_csv_as_a_spreadsheet_saves_it(tmp_path: Path):
+    (tmp_path / "list.csv").write_bytes(
+        'uri,label\r\n"a, b.mp4", kyūdō \r\n\r\nhttps://h/x?y=1,unknown\r\n'.encode("utf-8-sig")
+    )
+    first, second = find_recordings(tmp_path / "list.csv")
+    assert (first.uri, first.label, first.sha256) == (str(tmp_path / "a, b.mp4"), "kyūdō", "")
+    assert (second.id, second.uri, second.label) == ("https___h_x_y_1", "https://h/x?y=1", UNKNOWN)
+
+
+def test_ids_are_names_of_files_that_stay_in_their_folder(tmp_path: Path):
+    names = ["..", "../../x", "é" * 300, "é" * 301]
+    (tmp_path / "list.csv").write_text("uri,label,recording\n" + "".join(f"a.mp4,x,{name}\n" for name in names))
+    ids = [r.id for r in find_recordings(tmp_path / "list.csv")]
+    for name in ids:
+        (tmp_path / "shards" / name).mkdir(parents=True)
+    assert sorted(ids) == sorted(path.name for path in (tmp_path / "shards").iterdir())
 
 
 def test_a_parquet_file_with_addresses(tmp_path: Path):
@@ -58,62 +62,80 @@ def test_a_parquet_file_with_addresses(tmp_path: Path):
     assert found[0].id == "s3___bucket_a.mp4"
 
 
+def test_a_parquet_file_of_other_types_is_read_as_text(tmp_path: Path):
+    rows = {
+        "uri": pa.array(["a.mp4", "b.mp4"], pa.large_string()),
+        "label": pa.array(["x", "x"]).dictionary_encode(),
+        "recording": pa.array([7, None]),
+    }
+    parquet.write_table(pa.table(rows), tmp_path / "list.parquet")
+    assert [(r.id, r.label) for r in find_recordings(tmp_path / "list.parquet")] == [("7", "x"), ("b.mp4", "x")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (
+            {"uri": ["a"], "name": ["b"]},
+            "has no column 'label'; the columns are uri, label, recording, not 'uri', 'name'",
+        ),
+        ({"uri": ["a", "b"], "label": ["x", None]}, "list.parquet, row 2: has no label"),
+        ({"uri": ["a"], "label": [["x", "y"]]}, "list.parquet: is not Parquet with columns of text"),
+        ({"uri": ["a", "b"], "label": ["x", "x"], "recording": ["1", "1"]}, "row 2: recording '1' is listed twice"),
+    ],
+)
+def test_a_bad_parquet_file_is_one_sentence(tmp_path: Path, columns: dict[str, list], sentence: str):
+    parquet.write_table(pa.table(columns), tmp_path / "list.parquet")
+    with pytest.raises(DataError) as failure:
+        find_recordings(tmp_path / "list.parquet")
+    assert sentence in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_parquet_file_that_was_cut_off_is_one_sentence(tmp_path: Path):
+    parquet.write_table(pa.table({"uri": ["a"] * 9999, "label": ["x"] * 9999}), tmp_path / "list.parquet")
+    whole = (tmp_path / "list.parquet").read_bytes()
+    (tmp_path / "list.parquet").write_bytes(whole[:4] + bytes(40) + whole[44:])
+    with pytest.raises(DataError, match=r"list.parquet: is not Parquet with columns of text \(.+\)$"):
+        find_recordings(tmp_path / "list.parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
     [
-        ("list.csv", b"uri,label\na,\n", "list.csv: row 1 has no label"),
-        ("list.csv", b"uri,label\n\xff,x\n", "is not CSV in UTF-8"),
+        ("list.csv", b"", "has no column 'label'; the columns are uri, label, recording, and it has none"),
+        (
+            "list.csv",
+            b"uri;label\na;x\n",
+            "has no column 'label'; the columns are uri, label, recording, not 'uri;label'",
+        ),
+        ("list.csv", b"uri,label,recording\n", "list.csv: no recordings"),
+        ("list.csv", b"uri,label\na,x\nb\n", "list.csv, line 3: has no label"),
+        ("list.csv", b"uri,label\n ,x\n", "list.csv, line 2: has no uri"),
+        ("list.csv", b"uri,label\na,x\n\xff,x\n", "list.csv, line 3: is not UTF-8 text"),
+        ("list.csv", b"uri,label\na,b,c,x\n", "list.csv, line 2: has more fields than the table has columns"),
+        ("list.csv", b'uri,label\n"a,x\n', "list.csv, line 2: is not CSV (unexpected end of data)"),
+        ("list.csv", b"uri,label\ngs://b/a.mp4,x\n", "line 2: 'gs://b/a.mp4' is no path, and no address that begins"),
+        (
+            "list.csv",
+            b"uri,label,recording\na,x,one\n\nb,x,one\n",
+            "line 4: recording 'one' is listed twice; the first is line 2",
+        ),
         ("list.parquet", b"PAR0", "list.parquet: is not Parquet"),
-        ("part.txt", b"http://v/a 1,2\nhttp://v/b\n", "part.txt, line 2: expected an address, a space and label"),
-        ("part.txt", b"http://v/a 487\n", "part.txt, line 1: label 487 is outside 0 to 486"),
-        ("part.txt", b"\xff\n", "part.txt: is not UTF-8 text"),
+        ("nowhere", None, "nowhere: no such folder or table"),
     ],
 )
-def test_a_bad_list_is_one_sentence(tmp_path: Path, name: str, data: bytes, sentence: str):
-    (tmp_path / name).write_bytes(data)
+def test_a_bad_list_is_one_sentence(tmp_path: Path, name: str, data: bytes | None, sentence: str):
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError) as failure:
         find_recordings(tmp_path / name)
     assert sentence in str(failure.value)
     assert "\n" not in str(failure.value)
 
 
-def test_sports1m_lists_become_classes_unknown_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (tmp_path / "media").mkdir()
-    (tmp_path / "media" / "tttt.mkv").write_bytes(b"")
-    (tmp_path / "part.txt").write_text(
-        "http://www.youtube.com/watch?v=tttt 54\n"
-        "http://www.youtube.com/watch?v=both 54,356\n"
-        "http://www.youtube.com/watch?v=none 0\n"
-        "http://www.youtube.com/watch?v=run1 202,205\n"
-    )
-    found = find_recordings(tmp_path / "part.txt", media=tmp_path / "media")
-    assert [(r.id, r.label) for r in found] == [("tttt", "tennis"), ("none", UNKNOWN), ("run1", "athletics")]
-    assert found[0].uri == str(tmp_path / "media" / "tttt.mkv")
-    assert found[1].uri == "http://www.youtube.com/watch?v=none"
-    assert "left out: 1 videos with labels of several classes" in capsys.readouterr().err
-
-
-def test_the_89_labels_make_the_25_classes_of_the_reference():
-    table = load_labels()
-    assert len(table.classes) == 89
-    assert len(set(table.classes.values())) == 25
-    assert max(table.classes) < LABELS
-    assert len(load_labels(extra=True).classes) == 151
-    assert table(frozenset({356, 386})) == "soccer"
-    assert load_labels("s1m25-v1-literal")(frozenset({356})) == "football"
-    assert table(frozenset({54, 0})) == "tennis", "a label of no class takes none away"
-    assert table(frozenset({54, 1})) == MIXED
-    with pytest.raises(DataError, match="label table 'v9' is not one of s1m25-v1, s1m25-v1-literal"):
-        load_labels("v9")
-
-
-def test_the_classes_are_those_of_the_demo_in_the_reference_s_order():
-    from cloud_train.synth import LABELS as CLASSES
-
-    assert tuple(dict.fromkeys(load_labels().classes.values())) == CLASSES
-
-
-def test_a_video_s_id_is_its_own():
-    assert video_id("http://www.youtube.com/watch?v=ABPsSSS2uY0&x=1") == "ABPsSSS2uY0"
-    assert video_id("https://host/path/clip.01.mp4") == "clip.01"
-    assert Recording("a", "b", "c").sha256 == ""
+def test_a_file_whose_name_is_not_utf8_is_one_sentence(tmp_path: Path):
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "calm" / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"the name 'calm/caf.*\.mp4' is not UTF-8; rename it"):
+        find_recordings(tmp_path)
