@@ -28,11 +28,13 @@ def split(
     """
     _refuse(fractions)
     rng = np.random.default_rng(seed)
-    groups = _groups(recordings)
+    groups: dict[str, list[Group]] = {}
+    for group in _groups(recordings):
+        groups.setdefault(_label(group), []).append(group)
     side: dict[str, str] = {}
     given = dict.fromkeys(SIDES, 0)
     for label in sorted({r.label for r in recordings}):
-        own = [group for group in groups if _label(group) == label]
+        own = groups.get(label, [])
         if len(own) < len(SIDES) and label != UNKNOWN:
             copies = "" if len(own) == sum(r.label == label for r in recordings) else " that differ"
             msg = f"class {label!r} has {len(own)} recordings{copies}; a split needs at least {len(SIDES)}, one a side"
