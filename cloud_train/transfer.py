@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tarfile
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.bundle import Bundle
@@ -82,7 +83,7 @@ def fetch(aws: Aws, archive: S3Address, out: Path) -> Bundle:
             aws.s3.download_fileobj(archive.bucket, archive.key, file)
         try:
             with tarfile.open(packed, "r:gz") as tar:
-                tar.extractall(staged, filter="data")
+                _unpack(tar, staged)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             msg = f"{archive}: cannot be unpacked ({error})"
             raise CloudError(msg) from None
@@ -91,3 +92,20 @@ def fetch(aws: Aws, archive: S3Address, out: Path) -> Bundle:
             out.rename(Path(scratch) / "old")
         staged.rename(out)
     return Bundle.load(out)
+
+
+def _unpack(tar: tarfile.TarFile, folder: Path) -> None:
+    """Write an archive's files into `folder`; TarError where a member is no plain file of a flat folder.
+
+    Python's own filter for this is missing before 3.10.12 and 3.11.4.
+    """
+    for member in tar:
+        name = PurePosixPath(member.name)
+        if member.isdir() and len(name.parts) == 0:
+            continue
+        content = tar.extractfile(member) if member.isreg() and len(name.parts) == 1 and name.name != ".." else None
+        if content is None:
+            msg = f"{member.name!r} is no file of a bundle"
+            raise tarfile.TarError(msg)
+        with content, (folder / name.name).open("wb") as file:
+            shutil.copyfileobj(content, file)
