@@ -36,7 +36,9 @@ class Args:
     class_weights: Literal["balanced", "none"] = field(
         default="balanced", metadata={"help": "whether rare classes count more"}
     )
-    augmentation: Literal["on", "off"] = field(default="on", metadata={"help": "whether looks are varied in training"})
+    augmentation: Literal["on", "mild", "off"] = field(
+        default="on", metadata={"help": "how much looks are varied in training"}
+    )
     batch_norm: BatchNorm = field(
         default="auto", metadata={"help": "batch normalisation in the second step; auto: frozen with given weights"}
     )

@@ -44,6 +44,21 @@ def augment(x: Look, modality: Modality, rng: np.random.Generator, *, cepstral: 
     return x
 
 
+def mild(x: Look, modality: Modality, rng: np.random.Generator) -> Look:
+    """Mirror half of the pictures and vary their light, or the loudness of sound: enough for a drawn world."""
+    if modality == "audio":
+        x += rng.uniform(-GAIN_DB, GAIN_DB, (len(x), 1, 1, 1)).astype(np.float32)
+        return x
+    mirrored = rng.random(len(x)) < 0.5
+    x[mirrored] = x[mirrored, :, ::-1]
+    if modality == "flow":
+        x[mirrored, :, :, 0] = 2 * STILL - x[mirrored, :, :, 0]  # left is now right
+    else:
+        x *= rng.uniform(0.8, 1.2, (len(x), 1, 1, 3)).astype(np.float32)
+        x += rng.uniform(-15, 15, (len(x), 1, 1, 1)).astype(np.float32)
+    return np.clip(x, 0, 255, out=x)
+
+
 def _photograph(look: Look, rng: np.random.Generator) -> MatLike:
     varied = _recolour(_warp(look, _view(rng, TURN_DEGREES, mirrored=rng.random() < 0.5)), rng)
     if rng.random() < ERASED:

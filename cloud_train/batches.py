@@ -11,7 +11,7 @@ import numpy as np
 from edge.clip import Modality
 
 from .args import Args
-from .augment import augment
+from .augment import augment, mild
 from .looks import Looks
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Batches:
         y = self.looks.y[chosen]
         x = self.looks.x[chosen].astype(np.float32)
         target = targets(y, self._classes, self.args.label_smoothing)
-        if self.args.augmentation == "on":
+        if self.args.augmentation == "mild":
+            x = mild(x, self.modality, np.random.default_rng([self.args.seed, epoch, step, part]))
+        elif self.args.augmentation == "on":
             rng = np.random.default_rng([self.args.seed, epoch, step, part])
             x = augment(x, self.modality, rng, cepstral=self._cepstral)
         return x, target, self._weights[y] / np.float32(len(whole))

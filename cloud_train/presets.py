@@ -123,5 +123,5 @@ def _args(preset: Preset, modality: Modality) -> Args:
         backbone="mobilenet_v2", alpha=preset.alpha, weights="none",
         head_epochs=preset.head_epochs, epochs=preset.epochs[modality],
         learning_rate=preset.learning_rate, batch=preset.batch, dense_units=128, dropout=0.1,
-        label_smoothing=0.1,
+        label_smoothing=0.1, augmentation="mild", weight_decay=0.0, head_learning_rate=1e-3,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud_train.augment import augment
+from cloud_train.augment import augment, mild
 from edge.clip import MODALITIES, Modality
 
 SHAPES: dict[Modality, tuple[int, int, int]] = {"rgb": (64, 48, 3), "flow": (64, 48, 3), "audio": (128, 63, 1)}
@@ -73,3 +73,19 @@ def test_coefficients_are_moved_in_time_and_no_more():
     assert any(not np.array_equal(one, look) for one in varied)
     for one in varied:
         assert any(np.array_equal(np.roll(look, shift, axis=1), one) for shift in range(-8, 9))
+
+
+@pytest.mark.parametrize("modality", ["rgb", "flow", "audio"])
+def test_mild_variation_mirrors_flow_too_and_keeps_the_range(modality: str):
+    x = np.full((32, 4, 4, 3), 128, np.float32)
+    x[:, :, :2, 0] = 200
+    varied = mild(x.copy(), modality, np.random.default_rng(0))
+    assert np.array_equal(varied, mild(x.copy(), modality, np.random.default_rng(0)))
+    assert not np.array_equal(varied, x)
+    if modality == "flow":
+        turned = varied[:, 0, 3, 0] != 128
+        assert 5 < turned.sum() < 27
+        assert (varied[turned, :, 2:, 0] == 56).all(), "what moved right moves left"
+    if modality != "audio":
+        assert varied.min() >= 0
+        assert varied.max() <= 255
