@@ -101,10 +101,11 @@ def _prepare(training: Training, phase: Phase) -> None:
     frozen = training.args.batch_norm == "frozen" or (
         training.args.batch_norm == "auto" and training.args.weights != "none"
     )
+    several = training.strategy.num_replicas_in_sync > 1
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and not phase.head_only:
-            layer.trainable = not frozen
-            layer.synchronized = training.strategy.num_replicas_in_sync > 1
+            layer.trainable, layer.synchronized = not frozen, several
+    training.model.get_layer("centred").synchronized = several
 
 
 def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Keras optimizer

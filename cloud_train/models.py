@@ -51,7 +51,10 @@ def build(
     inputs = keras.Input(shape, name="features")
     network = _backbone(shape, backbone, alpha, weights)
     pooled = network(_preprocess(inputs, modality, backbone))
-    hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(dense_units, activation="relu")(pooled))
+    # Averages of a network's last pictures are all positive and much alike: unless they are centred, one step of an
+    # untrained head can shut every unit of the dense layer for good.
+    centred = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="centred")(pooled)
+    hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(dense_units, activation="relu")(centred))
     outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(hidden)
     return keras.Model(inputs, outputs)
 

@@ -52,7 +52,7 @@ class Preset:
 
 
 PRESETS = {
-    "demo": Preset(LABELS, 20, 3.0, 64, 0, {"rgb": 32, "flow": 22, "audio": 10}),
+    "demo": Preset(LABELS, 20, 3.0, 64, 0, {"rgb": 32, "flow": 32, "audio": 12}),
     "tiny": Preset(LABELS[:3], 3, 2.0, 32, 1, {"rgb": 2, "flow": 2, "audio": 2}),
 }
 

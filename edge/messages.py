@@ -107,6 +107,9 @@ class Tick:
 class EventMessage:
     """A step in the life of an event, complete in itself: `end` repeats every field.
 
+    `stream` and `offset` number what one outbox ever took, over all starts of the process; none without an outbox.
+    `late` says that newer messages may have come before this one; `replay_of` names the recording played again.
+
     `seq` counts the events' messages of one boot, so (node, boot, seq) names a message and a hole is a loss.
     `start` and `end` are UTC; `media_start` and `media_end` are seconds since the start of the media;
     `seconds` is how many of them support the label; `fusion` and `faults` are those of the latest.
@@ -119,7 +122,10 @@ class EventMessage:
     source: str
     boot: str
     seq: int
+    stream: str | None = None
+    offset: int | None = None
     replay: bool = False
+    replay_of: str | None = None
     late: bool = False
     label: str
     class_index: int
