@@ -214,7 +214,9 @@ TOPICS: dict[str, Topic] = {
         "{base}/{node}/{source}/status/{role}", "from device", 1, "state", ROLE_STATUS, "whether a modality takes part",
     ),
     "tick": Topic("{base}/{node}/{source}/tick", "from device", 0, "message", Tick, "the decision, once a second"),
-    "event": Topic("{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "an event begins, goes on or ends"),
+    "event": Topic(
+        "{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "an event begins, goes on or ends",
+    ),
     "gap": Topic("{base}/{node}/{source}/gap", "from device", 1, "message", Gap, "what had to be dropped"),
     "label": Topic("{base}/{node}/{source}/label", "from device", 1, "state", (), "the label that is on, or `none`"),
     "digest": Topic(
@@ -239,7 +241,9 @@ TOPICS: dict[str, Topic] = {
         "{base}/{node}/policy/stop/set", "to device", 1, "message", ("STOP",), "stop the policy; nothing starts it",
     ),
     "rpc": Topic("{base}/{node}/rpc/{method}", "to device", 1, "message", RpcRequest, "ask the node"),
-    "rpc_reply": Topic("{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "the answer to a question"),
+    "rpc_reply": Topic(
+        "{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "the answer to a question",
+    ),
     "replay_tick": Topic(
         "{base}/{node}/replay/{session}/{source}/tick", "from device", 0, "message", Tick, "a recording played again",
     ),
