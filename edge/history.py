@@ -35,13 +35,15 @@ class HistoryReply:
 
 @dataclass
 class _Device:
-    """What is wanted from one device: holes, and where to read on; at most one question is open at a time."""
+    """What is wanted from one device; at most one question is open at a time, `about` a hole, from a place on."""
 
     wanted: list[Hole] = field(default_factory=list)
     due: float = 0.0
     pause: float = ANSWER_SECONDS
     question: str | None = None
-    asked: tuple[str | None, int] = (None, 0)
+    about: Hole | None = None
+    places: list[tuple[str | None, int]] = field(default_factory=list)
+    there: bool = True
     complained: bool = False
 
 
@@ -64,15 +66,17 @@ class History:
 
     def filling(self, node: str, now: float) -> None:
         """Something late came by itself: more may follow."""
-        device = self._devices.get(node)
-        if device is not None and device.question is None:
+        device = self._devices[node]
+        if device.question is None:
             device.due = max(device.due, now + PATIENCE_SECONDS)
 
-    def back(self, node: str, now: float) -> None:
-        """The device is there again: a question that got no answer may be asked anew, soon."""
-        device = self._devices.get(node)
-        if device is not None:
-            device.question, device.pause, device.due = None, ANSWER_SECONDS, now + PATIENCE_SECONDS
+    def status(self, node: str, status: str, now: float) -> None:
+        """A device that is not there is not asked; when it is back, it may send by itself what it was asked for."""
+        device = self._devices[node]
+        device.there = status == "online"
+        if device.there:
+            device.question, device.pause = None, ANSWER_SECONDS
+            device.due = max(device.due, now + PATIENCE_SECONDS)
 
     def ask_due(self, now: float) -> None:
         """Ask every device for the first of what is due; where nothing can be asked, say what is missing."""
@@ -82,31 +86,32 @@ class History:
                 continue
             if self._ask is None:
                 self._tell(device)
-                continue
-            if device.question is not None and not device.complained:
-                self._say(f"{node} does not answer when asked for its history; it is asked again")
-                device.complained = True
-            hole = device.wanted[0]
-            self._send(node, device, hole.boot, hole.after, now)
+            elif device.there:
+                if device.question is not None:
+                    self._complain(device, f"{node} does not answer when asked for its history; it is asked again")
+                device.about = device.wanted[0]
+                device.places = _places(device.about)
+                self._send(node, device, now)
 
     def settle(self, reply: HistoryReply, last: EventMessage | None, now: float) -> None:
         """Take an answer, after its events were taken, the `last` of them given: ask on, or give up what is missing."""
-        device = self._devices[reply.node]
-        if reply.id != device.question or not device.wanted:
+        device, hole = self._devices[reply.node], self._devices[reply.node].about
+        if hole is None or reply.id != device.question:
             return
         if not reply.ok:
-            if not device.complained:
-                self._say(f"{reply.node} cannot give its history: {reply.error}")
-                device.complained = True
+            self._complain(device, f"{reply.node} cannot give its history: {reply.error}")
             return
-        device.complained = False
-        hole = device.wanted[0]
-        device.pause = ANSWER_SECONDS
-        if reply.more and last is not None and (last.boot, last.seq) != device.asked and not _passed(hole, last):
-            self._send(reply.node, device, last.boot, last.seq, now)
+        device.complained, device.pause = False, ANSWER_SECONDS
+        read = device.places.pop(0)
+        if reply.more and last is not None and (last.boot, last.seq) != read and not _passed(hole, last):
+            device.places.insert(0, (last.boot, last.seq))
+        elif _endless(hole) or not self._seen.missing(hole):
+            device.places.clear()
+        if device.places:
+            self._send(reply.node, device, now)
             return
-        device.wanted.pop(0)
         device.question, device.due = None, now
+        device.wanted = [wanted for wanted in device.wanted if wanted != hole]
         if self._seen.missing(hole):
             self._say(f"{_missing(self._seen, hole)}, and the device's history does not have them")
             self._seen.give_up(hole)
@@ -116,14 +121,19 @@ class History:
         for device in self._devices.values():
             self._tell(device)
 
-    def _send(self, node: str, device: _Device, boot: str | None, after: int, now: float) -> None:
+    def _send(self, node: str, device: _Device, now: float) -> None:
         assert self._ask is not None
-        device.question, device.asked = secrets.token_hex(8), (boot, after)
+        device.question, (boot, after) = secrets.token_hex(8), device.places[0]
         device.due, device.pause = now + device.pause, min(2 * device.pause, LONGEST_PAUSE_SECONDS)
         parameters: dict[str, str | int] = {"limit": LIMIT}
         if boot is not None:
             parameters |= {"boot": boot, "after": after}
         self._ask(node, RpcRequest(id=device.question, parameters=parameters))
+
+    def _complain(self, device: _Device, sentence: str) -> None:
+        if not device.complained:
+            self._say(sentence)
+        device.complained = True
 
     def _tell(self, device: _Device) -> None:
         for hole in device.wanted:
@@ -134,11 +144,19 @@ class History:
 
 def all_since(node: str, boot: str | None) -> Hole:
     """What a device has kept of a boot and since; of no boot: all."""
-    return Hole(Count(node, "", boot or "", "boot"), 1, 0, boot, 0)
+    return Hole(Count(node, "", boot or "", "boot"), 1, 0, boot, 0, boot)
 
 
 def _endless(hole: Hole) -> bool:
     return hole.last < hole.first
+
+
+def _places(hole: Hole) -> list[tuple[str | None, int]]:
+    """Where to read: after the message before the hole; if that is not all, the boot behind it, then all there is."""
+    places: list[tuple[str | None, int]] = [(hole.boot, hole.after)]
+    if hole.boot is not None and hole.boot != hole.next_boot:
+        places += [(hole.next_boot, 0), (None, 0)]
+    return places
 
 
 def _passed(hole: Hole, event: EventMessage) -> bool:

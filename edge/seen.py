@@ -65,6 +65,7 @@ class Hole:
     """Numbers `first` to `last` of a count have not come.
 
     `boot` and `after` name the message before them, where a device's history is read from; no boot: from its oldest.
+    `next_boot` is that of the message behind them.
     """
 
     count: Count
@@ -72,6 +73,7 @@ class Hole:
     last: int
     boot: str | None
     after: int
+    next_boot: str | None = None
 
 
 @dataclass
@@ -102,9 +104,9 @@ class Seen:
             return None
         self._latest[count] = event
         if latest is not None:
-            hole = Hole(count, _number(latest) + 1, number - 1, latest.boot, latest.seq)
+            hole = Hole(count, _number(latest) + 1, number - 1, latest.boot, latest.seq, event.boot)
         elif count in self._committed or self.from_oldest:
-            hole = Hole(count, self._committed.get(count, 0) + 1, number - 1, None, 0)
+            hole = Hole(count, self._committed.get(count, 0) + 1, number - 1, None, 0, event.boot)
         else:
             return None
         return hole if self.missing(hole) else None

@@ -14,6 +14,7 @@ from paho.mqtt.client import MQTTMessage
 
 from .broker import Connection, MqttError, MqttUrl
 from .contract import Acknowledgement, Gap, RpcRequest
+from .envelope import unwrap
 from .history import History, HistoryReply, all_since
 from .messages import EventMessage, Info, MessageError, read_event
 from .rpc import request_properties
@@ -184,8 +185,9 @@ class _Listener:
         node = levels[0]
         try:
             if levels[1:] == ["status"]:
-                self._tell.status(node, payload.decode(errors="replace"))
-                self.history.back(node, now)
+                status = payload.decode(errors="replace")
+                self._tell.status(node, status)
+                self.history.status(node, status, now)
             elif levels[1:] == ["info"]:
                 self._info(_read(payload, Info), now)
             elif levels[2:] == ["event"]:
@@ -202,7 +204,7 @@ class _Listener:
             self._tell.note(f"{'/'.join([self._address.base, *levels])}: {error}")
 
     def _event(self, payload: bytes, now: float) -> EventMessage:
-        event = read_event(payload)
+        event = read_event(unwrap(payload))
         count = None if event.stream is None else stream(event.node, event.source, event.stream)
         if self._seen.knows(event):
             if count in self._progress and (event.offset or 0) <= self._seen.prefix(count):

@@ -52,17 +52,17 @@ def test_each_message_is_new_once_and_what_is_missing_is_known(seqs):
 def test_a_hole_names_the_message_before_it():
     seen = Seen()
     assert seen.add(message(5)) is None
-    assert seen.add(message(8)) == Hole(STREAM, 6, 7, "b7f2", 5)
+    assert seen.add(message(8)) == Hole(STREAM, 6, 7, "b7f2", 5, "b7f2")
     assert seen.add(message(7)) is None
     assert seen.add(message(2)) is None
-    assert seen.missing(Hole(STREAM, 6, 7, "b7f2", 5)) == 1
+    assert seen.missing(Hole(STREAM, 6, 7, "b7f2", 5, "b7f2")) == 1
 
 
 def test_offsets_show_what_is_missing_across_boots():
     seen = Seen()
     seen.add(message(5, "b7f2", 5))
     assert seen.add(message(6, "c001", 1)) is None
-    assert seen.add(message(9, "d002", 1)) == Hole(STREAM, 7, 8, "c001", 1)
+    assert seen.add(message(9, "d002", 1)) == Hole(STREAM, 7, 8, "c001", 1, "d002")
 
 
 def test_without_an_outbox_the_seqs_of_a_boot_count():
@@ -79,7 +79,7 @@ def test_without_an_outbox_the_seqs_of_a_boot_count():
 
 def test_who_wants_all_misses_what_is_before_the_first():
     seen = Seen(from_oldest=True)
-    assert seen.add(message(4)) == Hole(STREAM, 1, 3, None, 0)
+    assert seen.add(message(4)) == Hole(STREAM, 1, 3, None, 0, "b7f2")
     assert Seen(from_oldest=True).add(message(1)) is None
 
 
@@ -100,5 +100,5 @@ def test_what_was_acknowledged_is_known():
     assert seen.knows(message(10))
     assert not seen.knows(message(11))
     assert not seen.knows(replace(message(10), stream="s2"))
-    assert seen.add(message(13)) == Hole(STREAM, 11, 12, None, 0)
+    assert seen.add(message(13)) == Hole(STREAM, 11, 12, None, 0, "b7f2")
     assert seen.prefix(STREAM) == 10
