@@ -103,7 +103,7 @@ class Control:
         """Carry out a command, or refuse it, with no effect; returns why, for the node's health, once a minute."""
         levels = message.topic[len(self._node) + 1 :]
         try:
-            command = read_command(levels, message.payload, self._stamp.source, retained=message.retain)
+            command = read_command(levels, bytes(message.payload), self._stamp.source, retained=message.retain)
             if command is not None:
                 self._obey(command, message)
         except RefusedError as error:

@@ -84,6 +84,11 @@ class Drain:
         return len(self._flying)
 
     @property
+    def settled(self) -> bool:
+        """Whether the consumers, if there are any, have acknowledged all that was sent."""
+        return not self._upto or self._settled >= self._highest
+
+    @property
     def loose(self) -> int:
         """Events that only memory holds."""
         return len(self._loose) + sum(flight.loose is not None for flight in self._flying.values())
@@ -92,16 +97,13 @@ class Drain:
         """Take an event that no disk holds."""
         self._loose.append(payload)
 
-    def connected(self, now: float) -> None:
+    def connected(self) -> None:
         """Begin anew, from the lowest that is not settled: whatever was on its way may be lost."""
-        self._loose.extendleft(
-            flight.loose for flight in reversed(self._flying.values()) if flight.loose is not None
-        )
+        self._loose.extendleft(flight.loose for flight in reversed(self._flying.values()) if flight.loose is not None)
         self._flying.clear()
         self._again.clear()
         last = self._outbox.last if self._outbox else 0
         self._backlog, self._live = _Lane(0, last), _Lane(last)
-        self._progress = now
         self._resent = 0
 
     def run(self, now: float) -> bool:
@@ -155,10 +157,6 @@ class Drain:
                 self._window *= 2
                 self._resend(now)
 
-    def stuck(self, now: float, seconds: float) -> bool:
-        """Whether the broker has answered nothing for so long although messages are on their way."""
-        return bool(self._flying) and now - self._progress > seconds
-
     def resend_due(self, now: float) -> None:
         """In end-to-end delivery: send again what was sent, if the consumers have not got on for a while."""
         if not self._upto or self._flying or self._outbox is None or self._highest <= self._settled:
@@ -197,8 +195,4 @@ class Drain:
 
     def _is_late(self, item: Item) -> bool:
         """Whether newer messages may have come before this one, in this start or an earlier one, or it is old."""
-        return (
-            item.offset <= self._started
-            or item.offset < self._highest
-            or self._now_ns() - item.created_ns > LATE_NS
-        )
+        return item.offset <= self._started or item.offset < self._highest or self._now_ns() - item.created_ns > LATE_NS

@@ -163,18 +163,17 @@ class Outbox:
         rows = self._read("SELECT offset, kind, topic, payload, reason FROM dead ORDER BY offset", ())
         return [DeadLetter(*row[:3], payload=zlib.decompress(row[3]), reason=row[4]) for row in rows]
 
-    def history(self, *, boot: str = "", after: int = 0, limit: int = 100) -> list[bytes]:
-        """Give events as they were put, delivered or not: of one `boot` above the seq `after`, or of all, the latest.
+    def history(self, after: tuple[str, int] | None = None, limit: int = 100) -> list[tuple[int, bytes]]:
+        """Give events with their offsets as they were put, delivered or not, in order: those that followed `after`.
 
-        The last 10,000 are kept.
+        That is a boot and a seq of it, which need not be there: what followed is of this boot and of later ones.
+        Without it, and for a boot that is not known, they begin with the oldest; the last 10,000 are kept.
         """
-        if boot:
-            rows = self._read(
-                "SELECT payload FROM history WHERE boot = ? AND seq > ? ORDER BY seq LIMIT ?", (boot, after, limit)
-            )
-        else:
-            rows = self._read("SELECT payload FROM history ORDER BY offset DESC LIMIT ?", (limit,))[::-1]
-        return [zlib.decompress(row[0]) for row in rows]
+        sql = """SELECT offset, payload FROM history WHERE offset > coalesce(
+            (SELECT max(offset) FROM history WHERE boot = ? AND seq <= ?),
+            (SELECT min(offset) - 1 FROM history WHERE boot = ?), 0) ORDER BY offset LIMIT ?"""
+        boot, seq = after or ("", 0)
+        return [(offset, zlib.decompress(packed)) for offset, packed in self._read(sql, (boot, seq, boot, limit))]
 
     def accounting(self) -> dict[str, Accounting]:
         """Give what became of all messages, for each class, over all starts of the process."""

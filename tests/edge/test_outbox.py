@@ -85,8 +85,10 @@ def test_history_gives_events_delivered_or_not(outbox):
     outbox.put("cam/event", b"later", boot="b2", seq=1)
     outbox.delivered_upto(3)
     assert outbox.flush()
-    assert outbox.history(boot="b1", after=2, limit=2) == [b"3", b"4"]
-    assert outbox.history(limit=2) == [b"5", b"later"]
+    assert outbox.history(("b1", 2), limit=2) == [(3, b"3"), (4, b"4")]
+    assert outbox.history(("b1", 4)) == [(5, b"5"), (6, b"later")]
+    assert outbox.history(("b2", 0)) == [(6, b"later")]
+    assert outbox.history(limit=2) == outbox.history(("b0", 7), limit=2) == [(1, b"1"), (2, b"2")]
 
 
 def test_a_second_process_is_refused_in_a_sentence(outbox):
