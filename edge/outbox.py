@@ -161,7 +161,7 @@ class Outbox:
     def dead_letters(self) -> list[DeadLetter]:
         """Give what was set aside, in order."""
         rows = self._read("SELECT offset, kind, topic, payload, reason FROM dead ORDER BY offset", ())
-        return [DeadLetter(*row[:3], payload=zlib.decompress(row[3]), reason=row[4]) for row in rows]
+        return [DeadLetter(at, kind, topic, zlib.decompress(packed), why) for at, kind, topic, packed, why in rows]
 
     def history(self, *, boot: str = "", after: int = 0, limit: int = 100) -> list[bytes]:
         """Give events as they were put, delivered or not: of one `boot` above the seq `after`, or of all, the latest.
