@@ -251,11 +251,12 @@ class Outbox:
                 if ending:
                     return
             else:
-                for operation, result in zip(waiting, results, strict=True):
-                    operation.succeed(result)
                 if self._failure:
                     log.warning("%s: can be written again", self.path)
-                self._failure, pause, waiting = "", 0.0, []
+                self._failure, pause = "", 0.0
+                for operation, result in zip(waiting, results, strict=True):
+                    operation.succeed(result)
+                waiting = []
 
     def _gather(self, waiting: list[_Operation], *, block: bool) -> bool:
         """Take what waits; True when the end was asked for."""
