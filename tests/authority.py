@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from brokers import Broker, free_port, mosquitto, program
+from brokers import Broker, free_port, mosquitto
+
+from edge.tls import Security
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "mosquitto"
 CLIENT = ("extendedKeyUsage = clientAuth",)
@@ -105,15 +107,7 @@ class Site:
     def url(self) -> str:
         return f"mqtts://localhost:{self.broker.port}"
 
-    def options(self, name: str, *, port: int | None = None) -> list[str]:
-        """What `mosquitto_pub` and `mosquitto_sub` need to come in as `devices/X` or `consumers/X`."""
-        at = port or (self.consumers_port if name.startswith("consumers/") else self.broker.port)
-        files = ["--cafile", self.authority / "ca.crt"]
-        files += ["--cert", self.authority / f"{name}.crt", "--key", self.authority / f"{name}.key"]
-        return ["-h", "localhost", "-p", str(at), *files]
 
-    def publish(self, name: str, topic: str, payload: str, *options: str) -> str:
-        """Publish at QoS 1 in MQTT 5 and return what `mosquitto_pub` complained."""
-        command = [program("mosquitto_pub"), *self.options(name), "-V", "5", "-q", "1", "-t", topic, "-m", payload]
-        ran = subprocess.run([*command, *options], check=False, capture_output=True, text=True, timeout=10)
-        return ran.stderr + ran.stdout
+def device(authority: Authority, name: str = "devices/truck1", ca: str = "ca.crt") -> Security:
+    """How somebody whom the authority knows connects."""
+    return Security(authority / ca, authority / f"{name}.crt", authority / f"{name}.key")

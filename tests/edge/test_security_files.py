@@ -1,4 +1,4 @@
-"""The files of a connection: each that cannot be used is refused in a sentence that names it, before anything is sent."""
+"""The files of a connection: each that cannot be used is refused in one sentence, before anything is sent."""
 
 from __future__ import annotations
 

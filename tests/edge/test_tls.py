@@ -7,16 +7,12 @@ import socket
 import time
 
 import pytest
-from authority import CLIENT, DAY, SERVER, Authority, openssl
+from authority import CLIENT, DAY, SERVER, Authority, device, openssl
 from brokers import Broker, free_port, until
 
 from edge import tls
 from edge.address import MqttError
 from edge.tls import Security
-
-
-def device(authority: Authority, name: str = "devices/truck1", ca: str = "ca.crt") -> Security:
-    return Security(authority / ca, authority / f"{name}.crt", authority / f"{name}.key")
 
 
 def odd(authority: Authority, path: str) -> Security:
