@@ -48,10 +48,10 @@ def start():
 class Seen:
     """A connection, and what it says."""
 
-    def __init__(self, url: str, security: Security | None = None, **options) -> None:
+    def __init__(self, url: str, security: Security | None = None, *, password_file="", **options) -> None:
         self.ups, self.downs = [], []
         self.connection = Connection(
-            MqttUrl.parse(url),
+            MqttUrl.parse(url, password_file=password_file),
             "touchline-truck1-cam2",
             on_up=lambda: self.ups.append(time.monotonic()),
             on_down=self.downs.append,
