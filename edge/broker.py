@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import sys
 import threading
@@ -33,9 +35,13 @@ STABLE_SECONDS = 10
 class Connection:
     """A paho client that is kept connected, over TLS where the address begins with mqtts://.
 
-    It asks for `topics` at QoS 1. `on_up()` follows every connection, and that, just before `up` turns true;
+    It asks for `topics` at QoS 1. `on_up()` follows every connection, and that, just after `up` turned true;
     `on_down(sentence)` follows once every kind of failure. Both, and `on_message`, are called in paho's thread
-    and must not wait. `on_ack(mid)` is called while paho holds its locks: it may only put the id aside.
+    and must not wait. `on_ack(mid)` is called while paho holds its locks: it may only put the id aside;
+    `on_refusal(mid, reason)` comes before it where the broker took the message and refused it (MQTT 5 only).
+
+    With `resend=False` paho sends nothing again by itself, for owners that do; with `listens=False` a broker that
+    refuses our topics is still published to.
     """
 
     def __init__(
@@ -48,10 +54,13 @@ class Connection:
         topics: Sequence[str] = (),
         on_message: Callable[[MQTTMessage], None] | None = None,
         on_ack: Callable[[int], None] | None = None,
+        on_refusal: Callable[[int, int], None] | None = None,
         will: tuple[str, str] | None = None,
         session_seconds: int = 0,
         security: Security | None = None,
         protocol: Protocol = "auto",
+        resend: bool = True,
+        listens: bool = True,
     ) -> None:
         self._security = security or (Security() if url.tls else None)
         if self._security is not None and not url.tls:
@@ -61,7 +70,8 @@ class Connection:
         self._protocol = protocol
         self._url, self._client_id, self._will, self._session_seconds = url, client_id, will, session_seconds
         self._topics, self._report_up, self._report_down = topics, on_up, on_down
-        self._report_message, self._report_ack = on_message, on_ack
+        self._report_message, self._report_ack, self._report_refusal = on_message, on_ack, on_refusal
+        self._resend, self._listens = resend, listens
         self._swap = threading.Lock()
         self._client: Client | None = None
         self._closed = self._answered = False
@@ -72,15 +82,37 @@ class Connection:
         """Whether the broker has accepted us and the connection is not known to be lost."""
         self.failing = False
         """Whether an attempt has failed since the connection was last up."""
+        self.most_bytes: int | None = None
+        """The largest packet that the broker takes, if it said so (MQTT 5)."""
 
     def open(self) -> None:
         """Begin to connect, in a thread of paho's; never waits and never fails."""
         self._start(MQTTProtocolVersion.MQTTv311 if self._protocol == "3.1.1" else MQTTProtocolVersion.MQTTv5)
 
-    def publish(self, topic: str, payload: bytes | str, *, qos: int = 0, retain: bool = False) -> int:
+    @property
+    def speaks_5(self) -> bool:
+        """Whether the broker is spoken to in MQTT 5, so that messages may have properties."""
+        return self._client is not None and self._client.protocol == MQTTProtocolVersion.MQTTv5
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes | str,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> int:
         """Hand a message to the network thread and return its id; while `up` or from `on_up`."""
         assert self._client is not None
-        return self._client.publish(topic, payload, qos, retain).mid
+        return self._client.publish(topic, payload, qos, retain, properties).mid
+
+    def cut(self) -> None:
+        """Lose the connection on purpose, without a word: the last will is published and we connect again."""
+        sock: Any = self._client.socket() if self._client is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
         """Drop what paho would send again; from `on_up`, by owners that send again themselves."""
@@ -139,8 +171,8 @@ class Connection:
 
     def _ready(self) -> None:
         self._since = time.monotonic()
-        self._report_up()
         self.up, self.failing = True, False
+        self._report_up()
 
     def _fail(self, what: str, kind: str | None = None) -> None:
         self.failing = True
@@ -175,12 +207,15 @@ class Connection:
         _userdata: object,
         _flags: ConnectFlags,
         reason: ReasonCode,
-        _: Properties | None,
+        properties: Properties | None,
     ) -> None:
         self._answered = True
         if self._closed or client is not self._client:
             client.disconnect()
         elif not reason.is_failure:
+            self.most_bytes = getattr(properties, "MaximumPacketSize", None)
+            if not self._resend:
+                self.forget()  # here, as paho sends again right after this
             if self._topics:
                 client.subscribe([(topic, 1) for topic in self._topics])
             else:
@@ -218,6 +253,8 @@ class Connection:
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _: Properties) -> None:
         if reason.is_failure:
             self._fail("does not let us publish (check its access list)")
+            if self._report_refusal is not None:
+                self._report_refusal(mid, reason.value)
         if self._report_ack is not None:
             self._report_ack(mid)
 
@@ -226,8 +263,9 @@ class Connection:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self._fail("does not let us subscribe (check its access list)")
-        else:
-            self._ready()
+        if self._listens and any(reason.is_failure for reason in reasons):
+            return
+        self._ready()
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if self._report_message is not None:

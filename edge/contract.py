@@ -147,7 +147,8 @@ class PolicyState:
 class RpcRequest:
     """A question to a node. The answer goes to the MQTT 5 response topic, else to `reply_to`, with the same `id`.
 
-    `parameters` of `history`: `boot`, `after` (a seq), `limit`; of `get_clip`: `event`; of `self_test`: none.
+    `parameters` of `history`: `boot` and `after`, a seq of it: what followed, of this boot and later ones; without
+    `boot` from the oldest kept; at most `limit`. Of `get_clip`: `event`, its id. Of `self_test`: none.
     """
 
     schema: Literal["rpc/1"] = "rpc/1"
@@ -184,6 +185,17 @@ class Topic:
     kind: Literal["state", "message"]
     payload: type | tuple[str, ...]
     summary: str
+    expiry_seconds: int | None = None
+    """After which an MQTT 5 broker forgets it; in 3.1.1 the sender publishes an empty payload then."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One variable level of a topic; `values` are all that it can be, if they are few."""
+
+    summary: str
+    example: str
+    values: tuple[str, ...] = ()
 
 
 STATUS = ("online", "stopped", "offline")
@@ -197,15 +209,20 @@ TOPICS: dict[str, Topic] = {
     ),
     "info": Topic("{base}/{node}/info", "from device", 1, "state", Info, "what the node is, anew at every connection"),
     "stats": Topic("{base}/{node}/stats", "from device", 0, "message", Stats, "every ten seconds"),
-    "health": Topic("{base}/{node}/health/{component}", "from device", 1, "state", Health, "one component's state"),
+    "health": Topic("{base}/{node}/health/{component}", "from device", 1, "state", Health, "how one component is"),
     "role": Topic(
         "{base}/{node}/{source}/status/{role}", "from device", 1, "state", ROLE_STATUS, "whether a modality takes part",
     ),
     "tick": Topic("{base}/{node}/{source}/tick", "from device", 0, "message", Tick, "the decision, once a second"),
-    "event": Topic("{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "begin, update, end"),
+    "event": Topic(
+        "{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "an event begins, goes on or ends",
+    ),
     "gap": Topic("{base}/{node}/{source}/gap", "from device", 1, "message", Gap, "what had to be dropped"),
     "label": Topic("{base}/{node}/{source}/label", "from device", 1, "state", (), "the label that is on, or `none`"),
-    "digest": Topic("{base}/{node}/{source}/digest/{minute}", "from device", 1, "state", Digest, "a minute in short"),
+    "digest": Topic(
+        "{base}/{node}/{source}/digest/{minute}", "from device", 1, "state", Digest, "a minute in short",
+        3600,
+    ),
     "switch": Topic("{base}/{node}/{source}/{switch}/state", "from device", 1, "state", ON_OFF, "how a switch stands"),
     "switch_set": Topic("{base}/{node}/{source}/{switch}/set", "to device", 1, "message", ON_OFF, "turn a switch"),
     "acknowledge": Topic(
@@ -224,7 +241,9 @@ TOPICS: dict[str, Topic] = {
         "{base}/{node}/policy/stop/set", "to device", 1, "message", ("STOP",), "stop the policy; nothing starts it",
     ),
     "rpc": Topic("{base}/{node}/rpc/{method}", "to device", 1, "message", RpcRequest, "ask the node"),
-    "rpc_reply": Topic("{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "answer"),
+    "rpc_reply": Topic(
+        "{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "the answer to a question",
+    ),
     "replay_tick": Topic(
         "{base}/{node}/replay/{session}/{source}/tick", "from device", 0, "message", Tick, "a recording played again",
     ),
@@ -233,3 +252,30 @@ TOPICS: dict[str, Topic] = {
         "a recording played again",
     ),
 }  # fmt: skip
+
+HOME_ASSISTANT: dict[str, Topic] = {
+    "home_assistant": Topic(
+        "homeassistant/device/{node}/config", "from device", 1, "state", dict,
+        "Home Assistant's discovery of the node, off by default",
+    ),
+    "home_assistant_status": Topic(
+        "homeassistant/status", "to device", 1, "message", ("online", "offline"),
+        "Home Assistant has started: the node describes itself again",
+    ),
+}  # fmt: skip
+"""Topics whose form is Home Assistant's, not ours."""
+
+PARAMETERS: dict[str, Parameter] = {
+    "base": Parameter("the first level or levels, the path of the address given to the device", "touchline"),
+    "node": Parameter("the device, `[mqtt] node` or its host name", "truck1"),
+    "source": Parameter("what the device watches, by default the file's name", "cam2"),
+    "role": Parameter("a modality", "audio", ("rgb", "flow", "audio", "record")),
+    "component": Parameter("a part of the device", "outbox"),
+    "switch": Parameter("a switch", "audio", SWITCHES),
+    "minute": Parameter("the start of the minute in UTC, as `YYYYmmddTHHMM`", "20261123T1015"),
+    "consumer": Parameter("who acknowledges, one of `[mqtt] consumers`", "archive"),
+    "method": Parameter("the question", "history", RPC_METHODS),
+    "caller": Parameter("an id that the asking client chose", "scoreboard-7"),
+    "session": Parameter("an id of one playing of a recording", "s1"),
+}
+"""The variable levels; each is an id, 1 to 64 of `[A-Za-z0-9_-]`, and `base` may have several levels."""

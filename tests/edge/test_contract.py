@@ -1,0 +1,122 @@
+"""What a device really sends is what the contract says: its topics, how they are sent, and every payload."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from brokers import mosquitto, until
+from jsonschema import Draft202012Validator
+
+from edge.__main__ import main
+from edge.asyncapi import ALL
+from edge.contract import PARAMETERS
+from edge.schemas import schema
+
+MATCH = Path(__file__).parents[2] / "examples" / "match.mp4"
+BASE = "halls/north"
+VALIDATORS = {
+    name: Draft202012Validator(schema(topic.payload), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for name, topic in ALL.items()
+    if isinstance(topic.payload, type) and topic.payload is not dict
+}
+
+
+def pattern(address: str) -> re.Pattern[str]:
+    """What the topics of an address look like."""
+
+    def level(match: re.Match[str]) -> str:
+        values = PARAMETERS[match[1]].values
+        return BASE if match[1] == "base" else f"({'|'.join(values)})" if values else "[A-Za-z0-9_-]{1,64}"
+
+    return re.compile(re.sub(r"\{(\w+)\}", level, address))
+
+
+def names(topic: str) -> list[str]:
+    """The contract's names of a concrete topic; there must be one."""
+    return [name for name, candidate in ALL.items() if pattern(candidate.address).fullmatch(topic)]
+
+
+def complaints(topic: str, payload: str) -> list[str]:
+    """What is wrong with a message of a device by the contract."""
+    found = names(topic)
+    if len(found) != 1:
+        return [f"{topic} is in the contract {len(found)} times"]
+    kind = ALL[found[0]]
+    if kind.direction != "from device":
+        return [f"{topic} is for others to send"]
+    if isinstance(kind.payload, tuple):
+        return [] if payload in kind.payload or not kind.payload else [f"{topic}: {payload}"]
+    validator = VALIDATORS.get(found[0], Draft202012Validator({"type": "object"}))
+    return [f"{topic}: {error.json_path}: {error.message}" for error in validator.iter_errors(json.loads(payload))]
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """Everything that a device said in a run of the recorded match, as (topic, retained, payload)."""
+    folder = tmp_path_factory.mktemp("contract")
+    config = folder / "device.toml"
+    broker = mosquitto(folder, "allow_anonymous true").start()
+    config.write_text(
+        f'[mqtt]\nurl = "{broker.url}/{BASE}"\nnode = "truck1"\n[source]\nname = "cam2"\n[events]\nupdate_seconds = 2\n'
+    )
+    listener = broker.listen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        assert main(["run", str(MATCH), "--config", str(config), "--quiet"]) == 0
+    listener.wait(f"{BASE}/truck1/status", "stopped")
+    retained = broker.listen("--retained-only")
+    assert until(lambda: retained.payloads(f"{BASE}/truck1/status"))
+    yield listener.got, dict(retained.got)
+    broker.close()
+
+
+def test_every_message_of_a_run_fits_the_contract(heard):
+    messages, _ = heard
+    assert [complaint for topic, payload in messages for complaint in complaints(topic, payload)] == []
+
+
+def test_a_run_says_what_a_subscriber_waits_for(heard):
+    messages, _ = heard
+    seen = {name for topic, _ in messages for name in names(topic)}
+    assert {"status", "info", "role", "tick", "event", "label"} <= seen
+
+
+def test_state_is_retained_and_messages_are_not(heard):
+    messages, retained = heard
+    states = {topic for topic, _ in messages if ALL[names(topic)[0]].kind == "state"}
+    assert set(retained) == states
+
+
+def test_the_events_of_a_run_can_be_counted(heard):
+    messages, _ = heard
+    events = [json.loads(payload) for topic, payload in messages if topic.endswith("/event")]
+    assert len({event["boot"] for event in events}) == 1
+    assert sorted(event["seq"] for event in events) == list(range(1, len(events) + 1))
+    assert {event["type"] for event in events} == {"new", "update", "end"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "complaint"),
+    [
+        (f"{BASE}/truck1/cam2/tock", "{}", "is in the contract 0 times"),
+        (f"{BASE}/truck1/feedback", "{}", "is for others to send"),
+        (f"{BASE}/truck1/status", "away", "away"),
+        (f"{BASE}/truck1/cam2/event", '{"schema": "event/1"}', "is a required property"),
+        (f"{BASE}/truck1/cam2/zoom/state", "ON", "is in the contract 0 times"),
+    ],
+)
+def test_what_is_not_in_the_contract_is_noticed(topic, payload, complaint):
+    assert complaint in complaints(topic, payload)[0]
+
+
+def test_no_topic_can_be_taken_for_another():
+    concrete = {
+        name: re.sub(
+            r"\{(\w+)\}", lambda match: BASE if match[1] == "base" else PARAMETERS[match[1]].example, t.address
+        )
+        for name, t in ALL.items()
+    }
+    assert {name: names(topic) for name, topic in concrete.items()} == {name: [name] for name in ALL}
