@@ -200,7 +200,7 @@ class Device:
             if message.topic.startswith(f"{self._node}/rpc/"):
                 request = msgspec.json.decode(message.payload, type=RpcRequest)
                 self._answer(message, message.topic.rpartition("/")[2], request)
-            elif message.payload:
+            elif message.topic == f"{self._source}/acknowledge/{self._consumer}" and message.payload:
                 said = msgspec.json.decode(message.payload, type=Acknowledgement)
                 if said.stream == _stream(self._messages):
                     self.upto = max(self.upto, said.upto)

@@ -86,7 +86,11 @@ def match(tmp_path):
 
 
 def holds(example: Example, events) -> bool:
-    return until(lambda: len(example.stored()) >= len(events), 30) and keyed(example.stored()) == keyed(events)
+    """Whether the store comes to hold these events, and nothing else."""
+    until(lambda: len(example.stored()) >= len(events), 10)
+    stored, wanted = keyed(example.stored()), keyed(events)
+    assert set(stored) == set(wanted), example.lines
+    return stored == wanted
 
 
 @pytest.mark.parametrize("seed", [1, 2])
