@@ -147,7 +147,8 @@ class PolicyState:
 class RpcRequest:
     """A question to a node. The answer goes to the MQTT 5 response topic, else to `reply_to`, with the same `id`.
 
-    `parameters` of `history`: `boot`, `after` (a seq), `limit`; of `get_clip`: `event`; of `self_test`: none.
+    `parameters` of `history`: `boot` and `after`, a seq of it: what followed, of this boot and later ones; without
+    `boot` from the oldest kept; at most `limit`. Of `get_clip`: `event`, its id. Of `self_test`: none.
     """
 
     schema: Literal["rpc/1"] = "rpc/1"
@@ -208,12 +209,14 @@ TOPICS: dict[str, Topic] = {
     ),
     "info": Topic("{base}/{node}/info", "from device", 1, "state", Info, "what the node is, anew at every connection"),
     "stats": Topic("{base}/{node}/stats", "from device", 0, "message", Stats, "every ten seconds"),
-    "health": Topic("{base}/{node}/health/{component}", "from device", 1, "state", Health, "one component's state"),
+    "health": Topic("{base}/{node}/health/{component}", "from device", 1, "state", Health, "how one component is"),
     "role": Topic(
         "{base}/{node}/{source}/status/{role}", "from device", 1, "state", ROLE_STATUS, "whether a modality takes part",
     ),
     "tick": Topic("{base}/{node}/{source}/tick", "from device", 0, "message", Tick, "the decision, once a second"),
-    "event": Topic("{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "begin, update, end"),
+    "event": Topic(
+        "{base}/{node}/{source}/event", "from device", 1, "message", EventMessage, "an event begins, goes on or ends",
+    ),
     "gap": Topic("{base}/{node}/{source}/gap", "from device", 1, "message", Gap, "what had to be dropped"),
     "label": Topic("{base}/{node}/{source}/label", "from device", 1, "state", (), "the label that is on, or `none`"),
     "digest": Topic(
@@ -238,7 +241,9 @@ TOPICS: dict[str, Topic] = {
         "{base}/{node}/policy/stop/set", "to device", 1, "message", ("STOP",), "stop the policy; nothing starts it",
     ),
     "rpc": Topic("{base}/{node}/rpc/{method}", "to device", 1, "message", RpcRequest, "ask the node"),
-    "rpc_reply": Topic("{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "answer"),
+    "rpc_reply": Topic(
+        "{base}/{node}/rpc/{method}/reply/{caller}", "from device", 1, "message", RpcReply, "the answer to a question",
+    ),
     "replay_tick": Topic(
         "{base}/{node}/replay/{session}/{source}/tick", "from device", 0, "message", Tick, "a recording played again",
     ),

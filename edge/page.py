@@ -10,6 +10,8 @@ from typing import Any
 
 TEMPLATE = Path(__file__).with_name("page.md")
 PART = re.compile(r"^\{\{(\w+)(?: (\w+))?\}\}$", re.MULTILINE)
+WIDTH = 110
+IN_SHORT = ("schema", "type", "id", "boot", "seq", "offset", "label")
 Document = dict[str, Any]
 
 
@@ -87,8 +89,30 @@ def _example(document: Document, name: str) -> str:
     payload = document["components"]["messages"][name]["examples"][0]["payload"]
     if isinstance(payload, str):
         return f"```\n{payload}\n```"
-    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in payload.items()]
-    return "\n".join(["```json", "{", ",\n".join(lines), "}", "```"])
+    inner = {key: _shortened(value) for key, value in payload.items()}
+    return f"```json\n{_json(inner, whole=False)}\n```"
+
+
+def _shortened(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can be
+    """Leave out what an event inside of another message repeats from the page's first example."""
+    if isinstance(value, list):
+        return [_shortened(one) for one in value]
+    if isinstance(value, dict) and value.get("schema") == "event/1":
+        return {key: value[key] for key in IN_SHORT} | {"...": "and so on"}
+    return value
+
+
+def _json(value: Any, indent: int = 0, *, whole: bool = True) -> str:  # noqa: ANN401 - whatever JSON can be
+    """Write JSON that people read: on one line what is short, else each part on its own."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or not value or (whole and indent + len(line) <= WIDTH):
+        return line
+    margin, deeper = " " * indent, indent + 2
+    if isinstance(value, list):
+        parts = [_json(one, deeper) for one in value]
+        return "[\n" + ",\n".join(f"{margin}  {part}" for part in parts) + f"\n{margin}]"
+    parts = [f"{json.dumps(key)}: {_json(one, deeper)}" for key, one in value.items()]
+    return "{\n" + ",\n".join(f"{margin}  {part}" for part in parts) + f"\n{margin}}}"
 
 
 def _messages(document: Document) -> str:
