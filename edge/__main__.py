@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, positive
+from .commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, faults, positive, speed, topic_level
 
 if TYPE_CHECKING:
     from .config import Config
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_check, _add_info, _add_bench, _add_subscribe):
+    for add in (_add_run, _add_check, _add_info, _add_bench, _add_subscribe, _add_simulate):
         add(commands)
     return top
 
@@ -140,6 +140,47 @@ def _add_subscribe(commands: Commands) -> None:
     subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
     subscribe.add_argument("--count", type=positive, metavar="N", help="stop after N events")
     subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
+    subscribe.add_argument(
+        "--history", action="store_true", help="ask devices for what came before, and for what is missing"
+    )
+    subscribe.add_argument(
+        "--consumer", type=topic_level, metavar="NAME", help="acknowledge what is printed to devices that wait for NAME"
+    )
+
+
+def _add_simulate(commands: Commands) -> None:
+    simulate = add_command(
+        commands,
+        _simulate,
+        "simulate-device",
+        "play a recorded match as a device would, with faults on request",
+        "touchline simulate-device examples/match.jsonl --mqtt mqtt://localhost --fast --faults gaps,duplicates",
+    )
+    simulate.add_argument("recording", metavar="RECORDING.jsonl", help="what touchline run --jsonl wrote")
+    simulate.add_argument("--mqtt", metavar="URL", required=True, help="mqtt://[user[:password]@]host[:port][/base]")
+    pace = simulate.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=speed, default=1.0, metavar="N", help="N times as fast as the match (default: 1)")
+    pace.add_argument("--fast", dest="speed", action="store_const", const=0.0, help="without waiting")
+    simulate.add_argument(
+        "--faults",
+        type=faults,
+        default=(),
+        metavar="F,...",
+        help="of: reconnects, duplicates, late, gaps (left out, to be had from history), "
+        "drops (left out for good, and said); or: all",
+    )
+    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="where the faults are (default: 0)")
+    simulate.add_argument("--node", type=topic_level, metavar="NAME", help="play as this node (default: as recorded)")
+    simulate.add_argument("--source", type=topic_level, metavar="NAME", help="and as this source")
+    simulate.add_argument(
+        "--consumer", type=topic_level, metavar="NAME", help="send again what NAME has not acknowledged"
+    )
+    simulate.add_argument(
+        "--stay",
+        type=float,
+        metavar="S",
+        help="stay until not asked for history for S seconds (default: 5 with gaps, else 0)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -207,11 +248,31 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _subscribe(arguments: argparse.Namespace) -> int:
-    from .subscribe import run_subscribe
+    from .listen import run_subscribe
 
     return run_subscribe(
-        arguments.url, json_lines=arguments.json, count=arguments.count, timeout_seconds=arguments.timeout
+        arguments.url,
+        json_lines=arguments.json,
+        count=arguments.count,
+        timeout_seconds=arguments.timeout,
+        consumer=arguments.consumer,
+        history=arguments.history,
     )
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from .play import Playing, run_simulate
+
+    playing = Playing(
+        speed=arguments.speed,
+        faults=arguments.faults,
+        seed=arguments.seed,
+        node=arguments.node,
+        source=arguments.source,
+        consumer=arguments.consumer,
+        stay=arguments.stay,
+    )
+    return run_simulate(arguments.recording, arguments.mqtt, playing)
 
 
 def _write_json(path: str | None, data: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -116,10 +117,30 @@ class Connection:
         """Begin to connect, in a thread of paho's; never waits and never fails."""
         self._start(MQTTProtocolVersion.MQTTv5)
 
-    def publish(self, topic: str, payload: bytes | str, *, qos: int = 0, retain: bool = False) -> int:
+    @property
+    def speaks_5(self) -> bool:
+        """Whether the broker is spoken to in MQTT 5, so that messages may have properties."""
+        return self._client is not None and self._client.protocol == MQTTProtocolVersion.MQTTv5
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes | str,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> int:
         """Hand a message to the network thread and return its id; while `up` or from `on_up`."""
         assert self._client is not None
-        return self._client.publish(topic, payload, qos, retain).mid
+        return self._client.publish(topic, payload, qos, retain, properties).mid
+
+    def cut(self) -> None:
+        """Lose the connection on purpose, without a word: the last will is published and we connect again."""
+        sock: Any = self._client.socket() if self._client is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
         """Drop what paho would send again; from `on_up`, by owners that send again themselves."""
