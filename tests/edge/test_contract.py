@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from brokers import mosquitto, until
 from jsonschema import Draft202012Validator
+from recordings import record
 
 from edge.__main__ import main
 from edge.asyncapi import ALL
 from edge.contract import PARAMETERS
+from edge.play import Playing, simulate
 from edge.schemas import schema
 
 MATCH = Path(__file__).parents[2] / "examples" / "match.mp4"
@@ -96,6 +98,18 @@ def test_the_events_of_a_run_can_be_counted(heard):
     assert len({event["boot"] for event in events}) == 1
     assert sorted(event["seq"] for event in events) == list(range(1, len(events) + 1))
     assert {event["type"] for event in events} == {"new", "update", "end"}
+
+
+@pytest.mark.parametrize("fault", [None, "reconnects", "duplicates", "late", "gaps", "drops"])
+def test_a_simulated_device_keeps_to_the_contract(fault, broker, tmp_path):
+    record(tmp_path / "match.jsonl", 40)
+    listener = broker.listen()
+    playing = Playing(speed=0, faults=[fault] if fault else [], seed=1, stay=0)
+    simulate(str(tmp_path / "match.jsonl"), f"{broker.url}/{BASE}", playing)
+    listener.wait(f"{BASE}/truck1/status", "stopped")
+    assert [complaint for topic, payload in listener.got for complaint in complaints(topic, payload)] == []
+    seen = {name for topic, _ in listener.got for name in names(topic)}
+    assert {"status", "info", "tick", "event", "label", *(["gap"] if fault == "drops" else [])} <= seen
 
 
 @pytest.mark.parametrize(

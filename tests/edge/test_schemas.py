@@ -32,6 +32,8 @@ REFRESH = "run: python -m edge.schemas docs"
 @pytest.fixture(scope="session")
 def official(tmp_path_factory) -> dict:
     """The schema of AsyncAPI 3.0 documents, by the AsyncAPI project."""
+    if shutil.which("npm") is None:
+        pytest.fail("npm is not installed: apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("asyncapi")
     for file in (ROOT / "tests" / "asyncapi").glob("package*.json"):
         shutil.copy(file, folder)
