@@ -127,6 +127,8 @@ def write_shard(folder: Path, clips: Iterable[Clip], manifest: Manifest, *, sha2
 def _looks(clip: Clip, manifest: Manifest, faults: list[Fault]) -> dict[str, NDArray[Any]]:
     looks: dict[str, NDArray[Any]] = {}
     for name in MODALITIES:
+        if getattr(manifest.features, name) is None:
+            continue
         try:
             tensor = features(clip, manifest, name)
         except (ValueError, cv2.error) as error:

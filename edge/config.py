@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from .events import SegmenterConfig
+from .messages import topic_id
 from .strict import StrictError, strict
 
 if sys.version_info >= (3, 11):
@@ -16,6 +18,7 @@ else:
     import tomli as tomllib
 
 Pace = Literal["realtime", "fast"]
+MEMORY_ONLY = "none"
 
 
 class ConfigError(Exception):
@@ -33,10 +36,56 @@ class Source:
 
 @dataclass(frozen=True)
 class Mqtt:
-    """Where events go: `mqtt://[user[:password]@]host[:port][/base]`; `node` names this device, by default the host."""
+    """Where events go: `mqtt[s]://[user[:password]@]host[:port][/base]`; `node` names this device, by default the host.
+
+    `outbox` is the folder where messages wait until they are delivered, by default `touchline` in XDG_STATE_HOME;
+    `none` keeps them in memory only. `outbox_mb` is what they may take there. `delivery` says when a message is
+    delivered: when the broker has it, or when all `consumers` have committed it. `ca`, `certificate` and `key` are
+    PEM files (see `tls`); the password stands in `password_file`. `envelope` is the form of events, `home_assistant`
+    announces the node to Home Assistant, `publish_ticks` is how that switch stands at first.
+    """
 
     url: str = ""
     node: str = ""
+    outbox: str = ""
+    outbox_mb: int = 256
+    delivery: Literal["broker", "end-to-end"] = "broker"
+    consumers: tuple[str, ...] = ()
+    user: str = ""
+    password_file: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    alpn: str = ""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    envelope: Literal["plain", "cloudevents"] = "plain"
+    home_assistant: bool = False
+    publish_ticks: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.outbox_mb <= 2**20:
+            msg = f"outbox_mb: must be 1 to {2**20} megabytes, not {self.outbox_mb}"
+            raise ValueError(msg)
+        if (self.delivery == "end-to-end") != bool(self.consumers):
+            msg = 'consumers: name who acknowledges exactly when delivery = "end-to-end"'
+            raise ValueError(msg)
+        for name in self.consumers:
+            if topic_id(name) != name:
+                msg = f"consumers: {name!r} must be 1 to 64 letters, digits, - or _"
+                raise ValueError(msg)
+        if self.delivery == "end-to-end" and self.outbox == MEMORY_ONLY:
+            msg = 'outbox: "none" keeps nothing until it is acknowledged; end-to-end delivery needs a folder'
+            raise ValueError(msg)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the outbox is; None: in memory only."""
+        if self.outbox == MEMORY_ONLY:
+            return None
+        if self.outbox:
+            return Path(self.outbox).expanduser()
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return Path(state).expanduser() / "touchline"
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,42 @@
-"""Ticks and events to an MQTT broker, with birth, last will and retained state."""
+"""Ticks and events to an MQTT broker, none of them lost; with birth, last will, retained state and commands."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.properties import Properties
+
 from .broker import Connection, MqttError, MqttUrl
-from .messages import Info, Message, Stamp, Tick, encode
+from .config import Mqtt
+from .contract import SWITCHES, Acknowledgement
+from .control import Control
+from .discovery import BIRTH, BIRTH_TOPIC, discovery
+from .drain import Drain, Flight
+from .messages import EventMessage, Info, Message, MessageError, Stamp, Tick, encode, read_event
+from .outbox import Outbox, OutboxError
+from .outgoing import expiring, outgoing, outgoing_event
+from .remote import RefusedError
+from .retained import Retained, State
+from .switches import Switches
+from .tls import Security
+from .vitals import Vitals
 
 __all__ = ["MqttError", "MqttPublisher", "MqttUrl"]
 
 MAX_WAITING = 10_000
-"""Messages of events kept in memory while the broker is away; later ones are dropped and counted."""
+"""Events kept in memory where no disk keeps them; later ones are dropped and counted."""
 CLOSE_SECONDS = 5.0
-NO_LABEL = "none"
-"""The retained label while no event is on."""
+CONSUMER_SECONDS = 1.0
+"""How long the end waits for consumers to acknowledge what the broker has."""
+WATCHDOG_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -26,127 +44,313 @@ log = logging.getLogger(__name__)
 class MqttPublisher:
     """A sink that publishes under `{base}/{node}`; it connects in the background from the start.
 
-    At every connection it publishes the retained state anew (status, info, each role's status, label), then
-    the events that the broker has not acknowledged, in order. Ticks are lost while the broker is away;
-    events wait in memory. The retained label is that of the event that is on, or `none`.
+    At every connection it publishes all retained state anew, then the events that are not settled (see `drain`).
+    Events wait in the outbox, over restarts, too; ticks are lost while the broker is away. The retained label is that
+    of the event that is on, or `none`. `settings` may be just an address. `roles` are the modalities at hand, and
+    `record`; commands turn `switches`. One thread does everything but encode and store events; paho's callbacks and
+    the caller only hand it work. Raises MqttError or OutboxError before anything is sent.
     """
 
-    def __init__(self, url: str, stamp: Stamp, info: Info, roles: Sequence[str]) -> None:
-        self._url = MqttUrl.parse(url)
+    def __init__(
+        self,
+        settings: Mqtt | str,
+        stamp: Stamp,
+        info: Info,
+        roles: Sequence[str],
+        *,
+        switches: Switches | None = None,
+        self_test: Callable[[], dict[str, str]] | None = None,
+    ) -> None:
+        mqtt = Mqtt(url=settings) if isinstance(settings, str) else settings
+        switches = switches or Switches()
+        self._mqtt, self._stamp = mqtt, stamp
+        self._url = MqttUrl.parse(mqtt.url, user=mqtt.user, password_file=mqtt.password_file)
         self._node = f"{self._url.base}/{stamp.node}"
         self._source = f"{self._node}/{stamp.source}"
-        self._info, self._roles = encode(info), roles
-        self._lock = threading.Lock()
-        self._acknowledged: SimpleQueue[int] = SimpleQueue()
-        self._waiting: deque[bytes] = deque()
-        self._unacknowledged: dict[int, bytes | None] = {}  # None: state, which a new connection sends anew
-        self._label, self._label_sent = NO_LABEL, ""
-        self._dropped = 0
-        self._announce = True
-        self._connection = Connection(
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._retained, self._state_flying = Retained(), set[int]()
+        self._online, self._announce, self._closed = False, True, False
+        self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
+        self._produced = self._stored = self._dropped = 0
+        self._complaint, self._buried = "", set[str]()
+        self._control = Control(
+            self, stamp, roles, switches, base=self._url.base, folder=mqtt.folder, self_test=self_test
+        )
+        self._connection = self._make_connection()
+        self._outbox = _open_outbox(mqtt, stamp)
+        self._drain = Drain(self._outbox, self._send, consumers=mqtt.consumers, now_ns=time.time_ns)
+        self._vitals = Vitals(self, stamp, switches, self._outbox)
+        self._birth(info)
+        self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
+        self._thread.start()
+        self._connection.open()
+
+    def _make_connection(self) -> Connection:
+        mqtt, source = self._mqtt, self._stamp.source
+        security = Security(mqtt.ca, mqtt.certificate, mqtt.key, mqtt.alpn)
+        topics = [*self._control.topics(), *(f"{self._source}/acknowledge/{name}" for name in mqtt.consumers)]
+        return Connection(
             self._url,
             # The same at every start, so that a new process takes over from one that the broker has not
             # missed yet, and the old one's last will comes before the new one's birth.
-            f"touchline-{stamp.node}-{stamp.source}",
-            on_up=self._on_up,
-            on_down=self._on_down,
-            on_ack=self._acknowledged.put,
+            f"touchline-{self._stamp.node}-{source}",
+            topics=[*topics, BIRTH_TOPIC] if mqtt.home_assistant else topics,
+            on_up=partial(self.later, self._up),
+            on_down=self._down,
+            on_message=lambda message: self.later(partial(self._heard, message)),
+            on_ack=lambda mid: self.later(partial(self._answered, mid)),
+            on_refusal=lambda mid, reason: self.later(partial(self._refused, mid, reason)),
             will=(f"{self._node}/status", "offline"),
+            security=None if security == Security() else security,
+            protocol=mqtt.protocol,
+            resend=False,
+            listens=False,
         )
-        self._connection.open()
+
+    def __str__(self) -> str:
+        return f"mqtt broker {self._url}"
 
     def __call__(self, message: Message) -> None:
-        """Publish a tick (QoS 0) or an event (QoS 1, then the label if it changed), without waiting."""
+        """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
+        self.later(partial(self._take, message))
+        if isinstance(message, Tick):
+            return
         payload = encode(message)
-        with self._lock:
-            self._settle()
-            if isinstance(message, Tick):
-                if self._connection.up:
-                    self._connection.publish(f"{self._source}/tick", payload)
-            else:
-                self._label = NO_LABEL if message.type == "end" else message.label
-                if len(self._waiting) + len(self._unacknowledged) < MAX_WAITING:
-                    self._waiting.append(payload)
-                else:
-                    self._dropped += 1
-            if self._connection.up:
-                self._send()
+        self._produced += 1
+        if self._outbox is None:
+            self.later(partial(self._keep, payload))
+        else:
+            topic = f"{self._stamp.source}/event"
+            done = self._outbox.put(topic, payload, boot=message.boot, seq=message.seq)
+            done.add_done_callback(lambda done: self.later(partial(self._store, payload, done)))
 
     def close(self) -> None:
-        """Wait up to 5 s for the broker to acknowledge, say `stopped`, disconnect; log what was lost.
-
-        Where the connection is known to be down there is nothing to wait for.
-        """
-        deadline = time.monotonic() + CLOSE_SECONDS
-        self._wait(deadline)
-        with self._lock:
-            if self._connection.up:
-                for role in self._roles:
-                    self._state(f"{self._source}/status/{role}", "offline")
-                self._state(f"{self._node}/status", "stopped")
-        self._wait(deadline)
+        """Send what can be sent soon, say that the node has stopped, and how much waits for the next start."""
+        if self._closed:
+            return
+        self.later(self._end)
+        self._thread.join(CLOSE_SECONDS + 1)
+        self._closed, self._online = True, False
         self._connection.close()
-        with self._lock:
-            lost = self._dropped + len(self._pending())
-            self._dropped = 0
-            self._waiting.clear()
-            self._unacknowledged.clear()
+        waiting = 0
+        if self._outbox is not None:
+            self._outbox.flush(1)
+            waiting = self._outbox.accounting()["event"].queued
+            self._outbox.close()
+        while not self._inbox.empty():
+            self._guard(self._inbox.get())  # events that the outbox could not take
+        lost = self._dropped + self._drain.loose
+        if waiting:
+            log.warning("%s: %d event messages wait for the next start", self, waiting)
         if lost:
-            log.warning("mqtt broker %s: %d event messages were not delivered", self._url, lost)
+            log.warning("%s: %d event messages were not delivered", self, lost)
 
-    def _on_up(self) -> None:
+    # What the parts ask for (`control.Post`, `vitals.Post`).
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do something in the publisher's thread."""
+        self._inbox.put(work)
+
+    def state(self, levels: str, payload: bytes | str, seconds: float | None = None) -> None:
+        """Set retained state below the node, for good or for some seconds."""
+        self._set(f"{self._node}/{levels}", payload, None if seconds is None else time.monotonic() + seconds)
+
+    def passing(self, levels: str, payload: bytes) -> None:
+        """Publish what is lost while the broker is away."""
+        if self._online and self._connection.up:
+            self._connection.publish(f"{self._node}/{levels}", payload)
+
+    def answer(self, topic: str, payload: bytes, properties: Properties | None) -> None:
+        """Publish an answer."""
+        if self._connection.up:
+            self._connection.publish(topic, payload, qos=1, properties=properties)
+
+    def acknowledged(self, consumer: str, what: Acknowledgement) -> None:
+        """A consumer has committed; RefusedError if that cannot be."""
+        if self._outbox is not None and what.stream == self._outbox.stream:
+            if what.upto > self._outbox.last:
+                msg = "upto: is beyond all that was ever sent"
+                raise RefusedError(msg)
+            self._drain.acknowledged(consumer, what.upto, time.monotonic())
+
+    def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
+        """Events that are kept, and whether there are more."""
+        if self._outbox is None:
+            msg = "this node keeps no history"
+            raise OutboxError(msg)
+        stream, found = self._outbox.stream, self._outbox.history(after, limit + 1)
+        events = [replace(read_event(payload), stream=stream, offset=at, late=True) for at, payload in found[:limit]]
+        return tuple(events), len(found) > limit
+
+    # The thread.
+
+    def _work(self) -> None:
+        while not self._closed:
+            try:
+                work = self._inbox.get(timeout=0.01 if self._ending else 0.1)
+                while True:
+                    self._guard(work)
+                    work = self._inbox.get_nowait()
+            except Empty:
+                self._guard(self._routine)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever fails here, publishing goes on
+            sentence = str(error) if isinstance(error, OutboxError) else f"{self}: {error or type(error).__name__}"
+            if sentence != self._complaint:
+                self._complaint = sentence
+                log.warning("%s; detection goes on", sentence)
+
+    def _routine(self) -> None:
+        now = time.monotonic()
+        sent_all = False
+        if self._online and self._connection.up:
+            sent_all = self._drain.run(now)
+            if sent_all:
+                self._drain.resend_due(now)
+            self._watch(now)
+        if self._ending:
+            self._end_when_done(now, sent_all=sent_all)
+        elif now >= self._due:
+            self._due = now + 1
+            self._vitals.look(now, memory=self._drain.loose)
+            for topic in self._retained.expire(now):
+                self._publish(topic, State(b""))
+
+    def _watch(self, now: float) -> None:
+        if not (self._drain.flying or self._state_flying):
+            self._progress = now
+        elif now - self._progress > WATCHDOG_SECONDS:
+            log.warning("%s: has answered nothing for %.0f s and is connected anew", self, WATCHDOG_SECONDS)
+            self._progress = now
+            self._connection.cut()
+
+    def _end(self) -> None:
+        self._ending = time.monotonic() + CLOSE_SECONDS
+        self._vitals.end()
+
+    def _end_when_done(self, now: float, *, sent_all: bool) -> None:
+        if not (self._online and self._connection.up):
+            self._closed = self._connection.failing or now > self._ending
+        elif self._stopping:
+            self._closed = not self._state_flying or now > self._stopping + CONSUMER_SECONDS
+        else:
+            taken = sent_all and not self._drain.flying and self._stored == self._produced
+            self._taken_at = (self._taken_at or now) if taken else 0.0
+            acknowledged = taken and (self._drain.settled or now > self._taken_at + CONSUMER_SECONDS)
+            if acknowledged or now > self._ending:
+                self._stopping = now
+                self._control.close()
+                self.state("status", "stopped")
+
+    def _birth(self, info: Info) -> None:
+        self.state("status", "online")
+        self.state("info", encode(info))
+        self._control.announce()
+        self._vitals.begin()
+        if self._mqtt.home_assistant:
+            names = [name for name in SWITCHES if name in self._control.names]
+            found = discovery(
+                self._url.base, self._stamp.node, self._stamp.source, model=self._stamp.model, switches=names
+            )
+            self._set(found.topic, found.payload)
+
+    def _up(self) -> None:
         if self._announce:
-            log.info("mqtt broker %s: connected, publishing under %s", self._url, self._node)
-            self._announce = False
-        with self._lock:
-            self._connection.forget()
-            self._settle()
-            self._waiting, self._unacknowledged = deque(self._pending()), {}
-            self._label_sent = ""
-            self._state(f"{self._node}/status", "online")
-            self._state(f"{self._node}/info", self._info)
-            for role in self._roles:
-                self._state(f"{self._source}/status/{role}", "online")
-            self._send()
+            log.info("%s: connected, publishing under %s", self, self._node)
+        self._announce, self._online, self._progress = False, True, time.monotonic()
+        self._state_flying.clear()
+        for topic, state in self._retained:
+            self._publish(topic, state)
+        self._drain.connected()
 
-    def _on_down(self, sentence: str) -> None:
+    def _down(self, sentence: str) -> None:
+        # In paho's thread.
         retried = "" if self._connection.up else " and the connection is retried"
         log.warning("%s; detection goes on%s", sentence, retried)
         self._announce = True
 
-    def _send(self) -> None:
-        while self._waiting:
-            payload = self._waiting.popleft()
-            self._unacknowledged[self._connection.publish(f"{self._source}/event", payload, qos=1)] = payload
-        if self._label != self._label_sent:
-            self._state(f"{self._source}/label", self._label)
-            self._label_sent = self._label
+    def _take(self, message: Message) -> None:
+        self._vitals.take(message, time.monotonic())
 
-    def _state(self, topic: str, payload: bytes | str) -> None:
-        self._unacknowledged[self._connection.publish(topic, payload, qos=1, retain=True)] = None
+    def _keep(self, payload: bytes) -> None:
+        self._stored += 1
+        if self._drain.loose < MAX_WAITING:
+            self._drain.add_loose(payload)
+        else:
+            self._dropped += 1
 
-    def _settle(self) -> None:
-        # Acknowledgements come while paho holds its locks; taking ours there could deadlock: hence the queue.
+    def _store(self, payload: bytes, done: Future[int]) -> None:
+        if done.exception() is None:
+            self._stored += 1
+        else:
+            self._keep(payload)
+
+    def _set(self, topic: str, payload: bytes | str, until: float | None = None) -> None:
+        state = self._retained.set(topic, payload, until)
+        if state is not None:
+            self._publish(topic, state)
+
+    def _publish(self, topic: str, state: State) -> None:
+        if self._online and self._connection.up:
+            expires = state.until is not None and self._connection.speaks_5
+            properties = expiring((state.until or 0) - time.monotonic()) if expires else None
+            mid = self._connection.publish(topic, state.payload, qos=1, retain=True, properties=properties)
+            self._state_flying.add(mid)
+
+    def _send(self, flight: Flight, late: bool) -> int | None:  # noqa: FBT001 - the drain calls it so
+        mqtt5, form, levels = self._connection.speaks_5, self._mqtt.envelope, f"{self._stamp.source}/event"
         try:
-            while True:
-                self._unacknowledged.pop(self._acknowledged.get_nowait(), None)
-        except Empty:
-            pass
+            if flight.item is not None and self._outbox is not None:
+                stream = self._outbox.stream
+                out = outgoing(flight.item, self._stamp, stream, late=late, mqtt5=mqtt5, form=form)
+            else:
+                out = outgoing_event(read_event(flight.loose or b""), levels, mqtt5=mqtt5, form=form)
+        except MessageError as error:
+            self._bury(flight, str(error))
+            return None
+        most = self._connection.most_bytes
+        if most is not None and out.bytes > most:
+            self._bury(flight, f"it has {out.bytes} bytes, the broker takes {most}")
+            return None
+        return self._connection.publish(f"{self._node}/{out.levels}", out.payload, qos=1, properties=out.properties)
 
-    def _pending(self) -> list[bytes]:
-        return [
-            *(payload for payload in self._unacknowledged.values() if payload is not None),
-            *self._waiting,
-        ]
+    def _bury(self, flight: Flight, why: str) -> None:
+        """Set aside what can never be sent; said once for each topic."""
+        if flight.item is None or self._outbox is None:
+            self._dropped += 1
+            return
+        self._outbox.dead(flight.item.offset, why)
+        if flight.item.topic not in self._buried:
+            self._buried.add(flight.item.topic)
+            log.warning("%s: a message on %s is set aside: %s", self, flight.item.topic, why)
 
-    def _wait(self, deadline: float) -> None:
-        while time.monotonic() < deadline:
-            with self._lock:
-                self._settle()
-                if self._connection.up:
-                    self._send()
-                    if not self._unacknowledged:
-                        return
-                elif self._connection.failing:
-                    return
-            time.sleep(0.01)
+    def _answered(self, mid: int) -> None:
+        self._progress = time.monotonic()
+        self._state_flying.discard(mid)
+        self._drain.answered(mid, self._progress)
+
+    def _refused(self, mid: int, reason: int) -> None:
+        flight = self._drain.refused(mid, reason, time.monotonic())
+        if flight is not None:
+            self._bury(flight, f"the broker refuses it ({reason:#04x})")
+
+    def _heard(self, message: MQTTMessage) -> None:
+        if message.topic == BIRTH_TOPIC:
+            if message.payload == BIRTH.encode():
+                for topic, state in self._retained:
+                    if not topic.startswith(self._node):
+                        self._publish(topic, state)
+            return
+        why = self._control.heard(message)
+        if why is not None:
+            self._vitals.refused(self._control.refused, why)
+
+
+def _open_outbox(mqtt: Mqtt, stamp: Stamp) -> Outbox | None:
+    if mqtt.folder is None:
+        return None
+    file = mqtt.folder / f"outbox-{stamp.node}-{stamp.source}.db"
+    return Outbox(file, quota_bytes=mqtt.outbox_mb * 2**20)

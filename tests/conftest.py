@@ -9,6 +9,14 @@ import pytest
 from brokers import Broker, amqtt, mosquitto, program
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory, monkeypatch):
+    """Outboxes in a folder of the test's own, also those of its child processes."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def stopped_broker(tmp_path):
     """A Mosquitto for anyone that is not running yet."""

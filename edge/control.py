@@ -1,0 +1,225 @@
+"""Carries out what a node is told: switches, feedback, questions, the wish for a model, stopping the policy."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.properties import Properties
+
+from .contract import Acknowledgement, Feedback, ModelDesired, ModelReported, PolicyState, RpcReply
+from .feedback import FeedbackFile
+from .messages import EventMessage, Stamp, utc
+from .outbox import OutboxError
+from .remote import IDENTIFIER, Acknowledged, Command, Question, RefusedError, StopPolicy, Turn, read_command
+from .rpc import answer_address
+from .switches import Switches
+
+SAY_SECONDS = 60.0
+"""Refusals are said at most so often."""
+MOST_GIVEN = 100
+"""Events in one answer."""
+ALWAYS = ("enabled", "publish_ticks")
+
+log = logging.getLogger(__name__)
+
+
+class Post(Protocol):
+    """What a command may cause: state and answers published, and work done later in the publisher's thread."""
+
+    def state(self, levels: str, payload: bytes | str) -> None:
+        """Publish retained state below the node."""
+
+    def answer(self, topic: str, payload: bytes, properties: Properties | None) -> None:
+        """Publish an answer."""
+
+    def acknowledged(self, consumer: str, what: Acknowledgement) -> None:
+        """A consumer has committed."""
+
+    def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
+        """Events that are kept, and whether there are more; OutboxError says why there are none."""
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do something in the publisher's thread."""
+
+
+@dataclass
+class _Refusals:
+    count: int = 0
+    said: float = -SAY_SECONDS
+
+
+class Control:
+    """A node's switches, policy, model and questions; called by the publisher's thread only.
+
+    `roles` are what the node has: modalities, and `record`. `self_test` returns its steps, each `ok` or what is wrong.
+    """
+
+    def __init__(
+        self,
+        post: Post,
+        stamp: Stamp,
+        roles: Sequence[str],
+        switches: Switches,
+        *,
+        base: str,
+        folder: Path | None,
+        self_test: Callable[[], dict[str, str]] | None,
+    ) -> None:
+        self._post, self._stamp, self._roles, self.switches = post, stamp, roles, switches
+        self._node = f"{base}/{stamp.node}"
+        self.names = tuple(name for name in (*ALWAYS, *roles))
+        self._feedback = FeedbackFile(folder / f"feedback-{stamp.node}.jsonl") if folder else None
+        self._self_test, self._testing = self_test, False
+        self._refusals = _Refusals()
+        self.refused = 0
+
+    def topics(self) -> tuple[str, ...]:
+        """Where commands come."""
+        source = f"{self._node}/{self._stamp.source}"
+        below = ("feedback", "model/desired", "policy/stop/set", "rpc/+")
+        return (f"{source}/+/set", *(f"{self._node}/{levels}" for levels in below))
+
+    def announce(self) -> None:
+        """Publish how everything stands."""
+        for name in self.names:
+            self._say_switch(name)
+        for role in self._roles:
+            self._say_role(role)
+        stamp = self._stamp
+        reported = ModelReported(active=stamp.model, sha256=stamp.sha256, previous=None, state="active", reason="")
+        self._post.state("model/reported", msgspec.json.encode(reported))
+        self._say_policy(PolicyState(state="inactive", reason="this node runs no policy"))
+
+    def heard(self, message: MQTTMessage) -> str | None:
+        """Carry out a command, or refuse it, with no effect; returns why, for the node's health, once a minute."""
+        levels = message.topic[len(self._node) + 1 :]
+        try:
+            command = read_command(levels, bytes(message.payload), self._stamp.source, retained=message.retain)
+            if command is not None:
+                self._obey(command, message)
+        except RefusedError as error:
+            return self._refuse(levels, str(error))
+        return None
+
+    def close(self) -> None:
+        """Publish that nothing is judged any more."""
+        for role in self._roles:
+            self._post.state(f"{self._stamp.source}/status/{role}", "offline")
+        if self._feedback is not None:
+            self._feedback.close()
+
+    def _refuse(self, levels: str, why: str) -> str | None:
+        self.refused += 1
+        if time.monotonic() - self._refusals.said < SAY_SECONDS:
+            return None
+        self._refusals.said = time.monotonic()
+        where = levels if all(map(IDENTIFIER.fullmatch, levels.split("/"))) else "a topic that is none"
+        sentence = f"{where}: {why}"
+        log.warning("refused a command on %s", sentence)
+        return sentence
+
+    def _obey(self, command: Command, message: MQTTMessage) -> None:
+        match command:
+            case Turn():
+                self._turn(command)
+            case Acknowledged():
+                self._post.acknowledged(command.consumer, command.what)
+            case StopPolicy():
+                self._say_policy(PolicyState(state="stopped", reason="told to stop over MQTT"))
+            case Feedback():
+                self._keep(command)
+            case ModelDesired():
+                self._wish(command)
+            case Question():
+                self._ask(command, message)
+
+    def _turn(self, turn: Turn) -> None:
+        if turn.switch not in self.names:
+            msg = "this node has nothing that this switch turns"
+            raise RefusedError(msg)
+        self.switches.turn(turn.switch, on=turn.on)
+        self._say_switch(turn.switch)
+        for role in self._roles:
+            self._say_role(role)
+
+    def _say_switch(self, name: str) -> None:
+        self._post.state(f"{self._stamp.source}/{name}/state", "ON" if self.switches[name] else "OFF")
+
+    def _say_role(self, role: str) -> None:
+        on = self.switches[role] and self.switches["enabled"]
+        self._post.state(f"{self._stamp.source}/status/{role}", "online" if on else "disabled")
+
+    def _say_policy(self, state: PolicyState) -> None:
+        self._post.state("policy/state", msgspec.json.encode(state))
+
+    def _keep(self, feedback: Feedback) -> None:
+        if self._feedback is None:
+            msg = "this node keeps nothing on its disk, so no feedback either"
+            raise RefusedError(msg)
+        try:
+            self._feedback.add(feedback, utc(time.time_ns()))
+        except OSError as error:
+            msg = f"could not be kept ({(error.strerror or str(error)).lower()})"
+            raise RefusedError(msg) from None
+
+    def _wish(self, desired: ModelDesired) -> None:
+        stamp = self._stamp
+        reported = ModelReported(active=stamp.model, sha256=stamp.sha256, previous=None, state="active", reason="")
+        if desired.sha256 != stamp.sha256:
+            reason = "it is signed, but this node trusts no key" if desired.signature else "it is not signed"
+            reported = replace(reported, state="refused", reason=reason)
+        self._post.state("model/reported", msgspec.json.encode(reported))
+
+    def _ask(self, question: Question, message: MQTTMessage) -> None:
+        method, request = question.method, question.request
+        topic, properties = answer_address(message, request.reply_to)
+        prefix = f"{self._node}/rpc/{method}/reply/"
+        if topic is None or not topic.startswith(prefix) or not IDENTIFIER.fullmatch(topic[len(prefix) :]):
+            msg = "a question must say where below its own topic, at reply/ and an id, the answer goes"
+            raise RefusedError(msg)
+        answer = partial(self._answer, topic, properties)
+        reply = RpcReply(id=request.id, node=self._stamp.node, method=method, ok=True)
+        if method == "history":
+            answer(self._history(reply, request.parameters))
+        elif method == "get_clip":
+            answer(replace(reply, ok=False, error="this node keeps no clips"))
+        elif self._self_test is None or self._testing:
+            why = "a self test is going on" if self._testing else "this node cannot test itself"
+            answer(replace(reply, ok=False, error=why))
+        else:
+            self._testing = True
+            threading.Thread(target=self._test, args=(self._self_test, reply, answer), daemon=True).start()
+
+    def _history(self, reply: RpcReply, parameters: dict[str, str | int]) -> RpcReply:
+        boot, after, limit = parameters.get("boot"), parameters.get("after", 0), parameters.get("limit", MOST_GIVEN)
+        if not isinstance(boot, str | None) or not isinstance(after, int) or not isinstance(limit, int) or limit < 1:
+            return replace(reply, ok=False, error="parameters: boot is a text, after and limit are whole numbers")
+        try:
+            events, more = self._post.history(None if boot is None else (boot, after), min(limit, MOST_GIVEN))
+        except OutboxError as error:
+            return replace(reply, ok=False, error=str(error))
+        return replace(reply, events=events, more=more)
+
+    def _test(
+        self, self_test: Callable[[], dict[str, str]], reply: RpcReply, answer: Callable[[RpcReply], None]
+    ) -> None:
+        steps = self_test()
+        failed = next((f"{name}: {said}" for name, said in steps.items() if said != "ok"), None)
+
+        def done() -> None:
+            self._testing = False
+            answer(replace(reply, ok=failed is None, error=failed, steps=steps))
+
+        self._post.later(done)
+
+    def _answer(self, topic: str, properties: Properties | None, reply: RpcReply) -> None:
+        self._post.answer(topic, msgspec.json.encode(reply), properties)
