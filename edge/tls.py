@@ -78,7 +78,9 @@ class Security:
         try:
             context.load_cert_chain(self.certificate, key, _no_passphrase)
         except _EncryptedKeyError:
-            msg = f"{key}: the key is encrypted, and nobody is here to type its passphrase; decrypt it: openssl pkey"
+            msg = (
+                f"{key}: the key is encrypted, and nobody is here to type its passphrase; decrypt it with openssl pkey"
+            )
             raise MqttError(msg) from None
         except ssl.SSLError as error:
             raise MqttError(_unusable(self.certificate, key, error.reason or "")) from None
