@@ -136,7 +136,6 @@ class _Listener:
         self.history = History(self._seen, self._ask if history or consumer else None, callbacks.note)
         self._connected = self._lost = False
         self._due = 0.0
-        self._boots: set[tuple[str, str]] = set()
         self._progress: dict[Count, int] = {}  # what was acknowledged of each stream; -1: to be said again
 
     @property
@@ -232,9 +231,10 @@ class _Listener:
             self._tell.note(f"{gap.node}/{gap.source}: the device dropped {lost} {messages}: {gap.reason}")
 
     def _info(self, info: Info, now: float) -> None:
-        if (info.node, info.boot) not in self._boots:
-            self._boots.add((info.node, info.boot))
-            self.history.want(all_since(info.node, None if self._consumer else info.boot), now)
+        """We or the device are here anew: ask for what follows what we have of its boot without a hole."""
+        have = min(self._seen.boot_prefix(info.node, source, info.boot) for source in info.sources)
+        boot = None if self._consumer is not None and not have else info.boot
+        self.history.want(all_since(info.node, boot, have), now)
 
     def _reply(self, reply: HistoryReply, now: float) -> None:
         last = None
