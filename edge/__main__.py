@@ -12,10 +12,22 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, faults, positive, speed, topic_level
+from .commands import (
+    RUN_ERROR,
+    USAGE_ERROR,
+    Commands,
+    add_command,
+    add_security_options,
+    address_of,
+    faults,
+    positive,
+    security_of,
+    speed,
+    topic_level,
+)
 
 if TYPE_CHECKING:
-    from .config import Config
+    from .config import Config, Mqtt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,10 +51,11 @@ def _explain(error: Exception) -> int:
     from .config import ConfigError
     from .manifest import BundleError
     from .mqtt import MqttError
+    from .outbox import OutboxError
     from .sinks import SinkError
     from .sources import SourceError, SourceNotFoundError
 
-    if not isinstance(error, ConfigError | MqttError | SinkError | BundleError | SourceError):
+    if not isinstance(error, ConfigError | MqttError | OutboxError | SinkError | BundleError | SourceError):
         raise error
     sys.stderr.write(f"touchline: {error}\n")
     return USAGE_ERROR if isinstance(error, ConfigError | MqttError | SourceNotFoundError) else RUN_ERROR
@@ -73,7 +86,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
-    run.add_argument("--mqtt", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
@@ -83,6 +96,7 @@ def _add_run(commands: Commands) -> None:
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
+    add_security_options(run)
 
 
 def _add_check(commands: Commands) -> None:
@@ -136,7 +150,7 @@ def _add_subscribe(commands: Commands) -> None:
         "print the events that devices publish, each once",
         "touchline subscribe mqtt://localhost:1883/touchline",
     )
-    subscribe.add_argument("url", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    subscribe.add_argument("url", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
     subscribe.add_argument("--count", type=positive, metavar="N", help="stop after N events")
     subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
@@ -146,6 +160,7 @@ def _add_subscribe(commands: Commands) -> None:
     subscribe.add_argument(
         "--consumer", type=topic_level, metavar="NAME", help="acknowledge what is printed to devices that wait for NAME"
     )
+    add_security_options(subscribe)
 
 
 def _add_simulate(commands: Commands) -> None:
@@ -157,7 +172,7 @@ def _add_simulate(commands: Commands) -> None:
         "touchline simulate-device examples/match.jsonl --mqtt mqtt://localhost --fast --faults gaps,duplicates",
     )
     simulate.add_argument("recording", metavar="RECORDING.jsonl", help="what touchline run --jsonl wrote")
-    simulate.add_argument("--mqtt", metavar="URL", required=True, help="mqtt://[user[:password]@]host[:port][/base]")
+    simulate.add_argument("--mqtt", metavar="URL", required=True, help="mqtt[s]://[user[:password]@]host[:port][/base]")
     pace = simulate.add_mutually_exclusive_group()
     pace.add_argument("--speed", type=speed, default=1.0, metavar="N", help="N times as fast as the match (default: 1)")
     pace.add_argument("--fast", dest="speed", action="store_const", const=0.0, help="without waiting")
@@ -181,6 +196,7 @@ def _add_simulate(commands: Commands) -> None:
         metavar="S",
         help="stay until not asked for history for S seconds (default: 5 with gaps, else 0)",
     )
+    add_security_options(simulate)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -208,7 +224,22 @@ def _config(arguments: argparse.Namespace) -> Config:
         bundle=arguments.bundle or config.bundle,
         threads=arguments.threads or config.threads,
         jsonl=arguments.jsonl or config.jsonl,
-        mqtt=replace(config.mqtt, url=arguments.mqtt or config.mqtt.url),
+        mqtt=_mqtt(config.mqtt, arguments),
+    )
+
+
+def _mqtt(configured: Mqtt, arguments: argparse.Namespace) -> Mqtt:
+    """Lay the options of the connection over what is configured."""
+    return replace(
+        configured,
+        url=arguments.mqtt or configured.url,
+        user=arguments.user or configured.user,
+        password_file=arguments.password_file or configured.password_file,
+        ca=arguments.ca or configured.ca,
+        certificate=arguments.cert or configured.certificate,
+        key=arguments.key or configured.key,
+        alpn=arguments.alpn or configured.alpn,
+        protocol=arguments.protocol or configured.protocol,
     )
 
 
@@ -251,12 +282,14 @@ def _subscribe(arguments: argparse.Namespace) -> int:
     from .listen import run_subscribe
 
     return run_subscribe(
-        arguments.url,
+        address_of(arguments.url, arguments),
         json_lines=arguments.json,
         count=arguments.count,
         timeout_seconds=arguments.timeout,
         consumer=arguments.consumer,
         history=arguments.history,
+        security=security_of(arguments),
+        protocol=arguments.protocol or "auto",
     )
 
 
@@ -271,8 +304,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
         source=arguments.source,
         consumer=arguments.consumer,
         stay=arguments.stay,
+        security=security_of(arguments),
+        protocol=arguments.protocol or "auto",
     )
-    return run_simulate(arguments.recording, arguments.mqtt, playing)
+    return run_simulate(arguments.recording, address_of(arguments.mqtt, arguments), playing)
 
 
 def _write_json(path: str | None, data: object) -> None:

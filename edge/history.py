@@ -58,11 +58,12 @@ class History:
         self._devices: defaultdict[str, _Device] = defaultdict(_Device)
 
     def want(self, hole: Hole, now: float) -> None:
-        """Wait for a hole to fill by itself for a while, then ask; a hole without an end is asked for at once."""
+        """Wait for a hole to fill by itself for a while, then ask; who has nothing yet asks at once."""
         device = self._devices[hole.count.node]
-        device.wanted.append(hole)
+        if hole not in device.wanted:
+            device.wanted.append(hole)
         if device.question is None:
-            device.due = now if _endless(hole) else now + PATIENCE_SECONDS
+            device.due = now + (0 if _endless(hole) and not hole.after else PATIENCE_SECONDS)
 
     def filling(self, node: str, now: float) -> None:
         """Something late came by itself: more may follow."""
@@ -142,9 +143,9 @@ class History:
         device.wanted.clear()
 
 
-def all_since(node: str, boot: str | None) -> Hole:
-    """What a device has kept of a boot and since; of no boot: all."""
-    return Hole(Count(node, "", boot or "", "boot"), 1, 0, boot, 0, boot)
+def all_since(node: str, boot: str | None, after: int = 0) -> Hole:
+    """What a device has kept of a boot after a seq, and since; of no boot: all."""
+    return Hole(Count(node, "", boot or "", "boot"), 1, 0, boot, after, boot)
 
 
 def _endless(hole: Hole) -> bool:

@@ -74,7 +74,7 @@ def closed(security: Security | None) -> str:
     elif not security.certificate:
         hint = "it may want a client certificate"
     else:
-        hint = "it may not let our certificate in"
+        hint = "it may not let our certificate or client id in" + (", or not know our alpn" if security.alpn else "")
     return f"closed the connection without an MQTT answer; {hint}"
 
 

@@ -132,6 +132,10 @@ class Seen:
         """How many messages of a hole have still not come."""
         return self._runs[hole.count].missing(hole.first, hole.last)
 
+    def boot_prefix(self, node: str, source: str, boot: str) -> int:
+        """The seq up to which all of a boot has come; 0 for nothing."""
+        return self._runs[Count(node, source, boot, "seen")].end(1)
+
     def prefix(self, count: Count) -> int:
         """The offset up to which all of a stream has come; 0 for nothing."""
         return self._runs[count].end(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -45,20 +46,18 @@ class Security:
                 msg = f"alpn: {self.alpn!r} must be a protocol's name in ASCII, such as x-amzn-mqtt-ca"
                 raise MqttError(msg)
             context.set_alpn_protocols([self.alpn])
-        if self.ca:
-            _trust(context, self.ca)
-        else:
+        if not self.ca:
             context.load_default_certs()
-        self._identify(context)
+        self._load(context)
         return context
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Take our certificate from its files again, before a connection: it may have been renewed.
+        """Read the files again, before a connection: they may have been renewed.
 
-        TlsFailure says that it cannot be used now, by its date or otherwise.
+        TlsFailure says that one cannot be used now, by its date or otherwise.
         """
         try:
-            self._identify(context)
+            self._load(context)
         except MqttError as error:
             raise TlsFailure(str(error)) from None
         if self.certificate:
@@ -66,7 +65,9 @@ class Security:
         if self.ca:
             _check_dates(self.ca, "the authority's certificate", _certificates(self.ca))
 
-    def _identify(self, context: ssl.SSLContext) -> None:
+    def _load(self, context: ssl.SSLContext) -> None:
+        if self.ca:
+            _trust(context, self.ca)
         if not self.certificate:
             if self.key:
                 msg = f"{self.key}: a key without its certificate; name that too"
@@ -78,7 +79,9 @@ class Security:
         try:
             context.load_cert_chain(self.certificate, key, _no_passphrase)
         except _EncryptedKeyError:
-            msg = f"{key}: the key is encrypted, and nobody is here to type its passphrase; decrypt it: openssl pkey"
+            msg = (
+                f"{key}: the key is encrypted, and nobody is here to type its passphrase; decrypt it with openssl pkey"
+            )
             raise MqttError(msg) from None
         except ssl.SSLError as error:
             raise MqttError(_unusable(self.certificate, key, error.reason or "")) from None
@@ -101,11 +104,14 @@ class Socket(ssl.SSLSocket):
         """Receive; in TLS 1.3 a server says only here that it does not like our certificate."""
         try:
             return super().recv(buflen, flags)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
         except ssl.SSLError as error:
-            self.failure = error
+            if type(error) is ssl.SSLError:  # its subclasses mean that nothing is there yet, or the end
+                self.failure = error
             raise
+
+    def shutdown(self, how: int) -> None:
+        """End the connection under TLS, so that another thread that is reading sees its end and nothing stranger."""
+        socket.socket.shutdown(self, how)
 
 
 class _EncryptedKeyError(Exception):
