@@ -162,7 +162,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: python benchmarks/kill_broker.py --kills 200 --json brokers.json"
     )
-    parser.add_argument("--kills", type=int, default=20, help="how often to kill the broker, in each mode (default: 20)")
+    parser.add_argument(
+        "--kills", type=int, default=20, help="how often to kill the broker, in each mode (default: 20)"
+    )
     parser.add_argument("--rate", type=float, default=50.0, help="events a second (default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
     parser.add_argument("--json", metavar="F", help="write the figures to this file")

@@ -308,9 +308,10 @@ class MqttPublisher:
             log.warning("%s: a message on %s is set aside: %s", self, flight.item.topic, why)
 
     def _answered(self, mid: int) -> None:
-        self._progress = time.monotonic()
-        self._wire.answered(mid)
-        self._drain.answered(mid, self._progress)
+        now = time.monotonic()
+        # paho also reports ticks, which no one answers: they are no sign of life.
+        if self._wire.answered(mid) or self._drain.answered(mid, now):
+            self._progress = now
 
     def _refused(self, mid: int, reason: int) -> None:
         flight = self._drain.refused(mid, reason, time.monotonic())

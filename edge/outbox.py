@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 class Item:
     """A stored message: its place in the stream, when it was put, its topic below the node's, and its payload.
 
-    A `gap` stands for offsets that were dropped; its payload is a `Hole`.
+    A `gap` stands for offsets that will never be sent; its payload is a `Hole`.
     """
 
     offset: int
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Hole:
-    """Offsets `first` to `last`, dropped, and how many of each class they were."""
+    """Offsets `first` to `last`, dropped or set aside, and how many of each class they were."""
 
     first: int
     last: int
@@ -153,7 +153,7 @@ class Outbox:
                 "INSERT OR IGNORE INTO dead SELECT offset, kind, topic, payload, ? FROM items WHERE offset = ?",
                 (reason, offset),
             )
-            self._remove(db, "offset = ?", (offset,), "dead")
+            self._hollow(db, offset, "dead")
             db.execute("DELETE FROM dead WHERE offset <= (SELECT max(offset) FROM dead) - ?", (KEPT,))
 
         self._submit(_Operation(operate))
@@ -303,17 +303,20 @@ class Outbox:
     def _evict(self, db: sqlite3.Connection) -> None:
         while self._bytes > self._quota:
             row = (
-                db.execute("SELECT offset, kind FROM items WHERE kind = 'telemetry' ORDER BY offset LIMIT 1").fetchone()
-                or db.execute("SELECT offset, kind FROM items WHERE kind = 'event' ORDER BY offset LIMIT 1").fetchone()
+                db.execute("SELECT offset FROM items WHERE kind = 'telemetry' ORDER BY offset LIMIT 1").fetchone()
+                or db.execute("SELECT offset FROM items WHERE kind = 'event' ORDER BY offset LIMIT 1").fetchone()
             )
             if row is None:
                 return
-            self._drop(db, *row)
+            self._hollow(db, row[0], "dropped")
 
-    def _drop(self, db: sqlite3.Connection, offset: int, kind: str) -> None:
+    def _hollow(self, db: sqlite3.Connection, offset: int, account: str) -> None:
         """Put a hole in a message's place, joined with the holes on both sides."""
-        self._remove(db, "offset = ?", (offset,), "dropped")
-        hole = Hole(offset, offset, {kind: 1})
+        kind = db.execute("SELECT kind FROM items WHERE offset = ? AND kind != 'gap'", (offset,)).fetchone()
+        if kind is None:
+            return
+        self._remove(db, "offset = ?", (offset,), account)
+        hole = Hole(offset, offset, {kind[0]: 1})
         sql = "SELECT offset, payload FROM items WHERE kind = 'gap' AND offset IN (?, ?)"
         before = db.execute(sql, (offset - 1, offset - 1)).fetchone()
         # A hole lies at its last offset, so the one behind is found by its first.

@@ -40,7 +40,7 @@ def outgoing(item: Item, stamp: Stamp, stream: str, *, late: bool, mqtt5: bool, 
             first=hole.first,
             last=hole.last,
             dropped=hole.dropped,
-            reason="the outbox was full",
+            reason="the outbox was full, or it could not be sent",
         )
         return Outgoing(f"{stamp.source}/gap", msgspec.json.encode(gap))
     event = replace(read_event(item.payload), stream=stream, offset=item.offset, late=late)

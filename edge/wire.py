@@ -75,9 +75,11 @@ class Wire:
         """Publish an event and return its id."""
         return self._connection.publish(f"{self._node}/{out.levels}", out.payload, qos=1, properties=out.properties)
 
-    def answered(self, mid: int) -> None:
-        """The broker has taken a message."""
+    def answered(self, mid: int) -> bool:
+        """The broker has taken a message; False for one that was not waited for."""
+        known = mid in self._flying
         self._flying.discard(mid)
+        return known
 
     def _publish(self, topic: str, state: State) -> None:
         if self.up:

@@ -43,7 +43,9 @@ def test_what_is_settled_is_gone_and_counted(outbox):
     outbox.delivered_upto(4)
     outbox.dead(5, "too long")
     assert outbox.flush()
-    assert [item.offset for item in outbox.after(0, 10)] == [6]
+    hole, kept = outbox.after(0, 10)
+    assert (hole.kind, json.loads(hole.payload)) == ("gap", {"first": 5, "last": 5, "dropped": {"event": 1}})
+    assert kept.offset == 6
     assert outbox.accounting()["event"] == Accounting(produced=6, delivered=4, queued=1, dropped=0, dead=1)
     (letter,) = outbox.dead_letters()
     assert (letter.offset, letter.payload, letter.reason) == (5, b"x" * 10, "too long")
