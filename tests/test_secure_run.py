@@ -66,7 +66,7 @@ def test_a_device_with_its_certificate_is_heard_through_the_examples_broker(site
         ({"ca": ""}, "its certificate is not signed by the authority that we trust (the system's authorities)"),
         (
             {"certificate": "devices/truck2.crt", "key": "devices/truck2.key"},
-            "does not let us publish (check its access list)",
+            "does not let us publish (check its access list; our certificate is that of truck2)",
         ),
     ],
 )
