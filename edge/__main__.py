@@ -8,8 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 from . import __version__
 from .commands import (
@@ -25,9 +24,6 @@ from .commands import (
     speed,
     topic_level,
 )
-
-if TYPE_CHECKING:
-    from .config import Config, Mqtt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,46 +197,11 @@ def _add_simulate(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .runtime import run
+    from .settings import configured
     from .sinks import Terminal
 
-    run(_config(arguments), [] if arguments.quiet else [Terminal()])
+    run(configured(arguments), [] if arguments.quiet else [Terminal()])
     return 0
-
-
-def _config(arguments: argparse.Namespace) -> Config:
-    """Lay the command line's options over the configuration file."""
-    from .config import Config, ConfigError, read_config
-
-    config = read_config(arguments.config) if arguments.config else Config()
-    source = replace(
-        config.source, url=arguments.source or config.source.url, pace=arguments.pace or config.source.pace
-    )
-    if not source.url:
-        msg = "no source: name a media file, or give source.url in the configuration"
-        raise ConfigError(msg)
-    return replace(
-        config,
-        source=source,
-        bundle=arguments.bundle or config.bundle,
-        threads=arguments.threads or config.threads,
-        jsonl=arguments.jsonl or config.jsonl,
-        mqtt=_mqtt(config.mqtt, arguments),
-    )
-
-
-def _mqtt(configured: Mqtt, arguments: argparse.Namespace) -> Mqtt:
-    """Lay the options of the connection over what is configured."""
-    return replace(
-        configured,
-        url=arguments.mqtt or configured.url,
-        user=arguments.user or configured.user,
-        password_file=arguments.password_file or configured.password_file,
-        ca=arguments.ca or configured.ca,
-        certificate=arguments.cert or configured.certificate,
-        key=arguments.key or configured.key,
-        alpn=arguments.alpn or configured.alpn,
-        protocol=arguments.protocol or configured.protocol,
-    )
 
 
 def _check(arguments: argparse.Namespace) -> int:

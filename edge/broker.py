@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from .address import MqttError, MqttUrl
-from .reasons import closed, why
+from .reasons import closed, forbidden, why
 from .tls import Security
 
 __all__ = ["Connection", "MqttError", "MqttUrl", "Protocol"]
@@ -257,7 +257,7 @@ class Connection:
 
     def _on_publish(self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _: Properties) -> None:
         if reason.is_failure:
-            self._fail("does not let us publish (check its access list)")
+            self._fail(forbidden("publish", self._security))
             if self._report_refusal is not None:
                 self._report_refusal(mid, reason.value)
         if self._report_ack is not None:
@@ -267,7 +267,7 @@ class Connection:
         self, _client: Client, _userdata: object, _mid: int, reasons: list[ReasonCode], _: Properties | None
     ) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._fail("does not let us subscribe (check its access list)")
+            self._fail(forbidden("subscribe", self._security))
         if self._listens and any(reason.is_failure for reason in reasons):
             return
         self._ready()

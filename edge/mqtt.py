@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -19,11 +18,11 @@ from .config import Mqtt
 from .contract import HOME_ASSISTANT, SWITCHES, Acknowledgement
 from .control import Control
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
-from .drain import Drain, Flight
-from .messages import EventMessage, Info, Message, MessageError, Stamp, Tick, encode, read_event
-from .outbox import Outbox, OutboxError
-from .outgoing import outgoing, outgoing_event
+from .drain import Drain
+from .messages import EventMessage, Info, Message, Stamp, Tick, encode
+from .outbox import OutboxError
 from .remote import RefusedError
+from .sender import Sender, open_outbox, past
 from .switches import Switches
 from .tls import Security
 from .vitals import Vitals
@@ -71,14 +70,15 @@ class MqttPublisher:
         self._announce, self._closed = True, False
         self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
         self._produced = self._stored = self._dropped = 0
-        self._complaint, self._buried = "", set[str]()
+        self._complaint = ""
         self._control = Control(
             self, stamp, roles, switches, base=self._url.base, folder=mqtt.folder, self_test=self_test
         )
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)
-        self._outbox = _open_outbox(mqtt, stamp)
-        self._drain = Drain(self._outbox, self._send, consumers=mqtt.consumers, now_ns=time.time_ns)
+        self._outbox = open_outbox(mqtt, stamp)
+        self._sender = Sender(str(self), self._connection, self._node, stamp, self._outbox, mqtt.envelope)
+        self._drain = Drain(self._outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
         self._vitals = Vitals(self._wire, stamp, switches, self._outbox)
         self._birth(info)
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
@@ -140,7 +140,7 @@ class MqttPublisher:
             self._outbox.close()
         while not self._inbox.empty():
             self._guard(self._inbox.get())  # events that the outbox could not take
-        lost = self._dropped + self._drain.loose
+        lost = self._dropped + self._sender.dropped + self._drain.loose
         if waiting:
             log.warning("%s: %d event messages wait for the next start", self, waiting)
         if lost:
@@ -170,12 +170,7 @@ class MqttPublisher:
 
     def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
         """Events that are kept, and whether there are more."""
-        if self._outbox is None:
-            msg = "this node keeps no history"
-            raise OutboxError(msg)
-        stream, found = self._outbox.stream, self._outbox.history(after, limit + 1)
-        events = [replace(read_event(payload), stream=stream, offset=at, late=True) for at, payload in found[:limit]]
-        return tuple(events), len(found) > limit
+        return past(self._outbox, after, limit)
 
     # The thread.
 
@@ -280,33 +275,6 @@ class MqttPublisher:
         else:
             self._keep(payload)
 
-    def _send(self, flight: Flight, late: bool) -> int | None:  # noqa: FBT001 - the drain calls it so
-        mqtt5, form, levels = self._connection.speaks_5, self._mqtt.envelope, f"{self._stamp.source}/event"
-        try:
-            if flight.item is not None and self._outbox is not None:
-                stream = self._outbox.stream
-                out = outgoing(flight.item, self._stamp, stream, late=late, mqtt5=mqtt5, form=form)
-            else:
-                out = outgoing_event(read_event(flight.loose or b""), levels, mqtt5=mqtt5, form=form)
-        except MessageError as error:
-            self._bury(flight, str(error))
-            return None
-        most = self._connection.most_bytes
-        if most is not None and out.bytes > most:
-            self._bury(flight, f"it has {out.bytes} bytes, the broker takes {most}")
-            return None
-        return self._wire.send(out)
-
-    def _bury(self, flight: Flight, why: str) -> None:
-        """Set aside what can never be sent; said once for each topic."""
-        if flight.item is None or self._outbox is None:
-            self._dropped += 1
-            return
-        self._outbox.dead(flight.item.offset, why)
-        if flight.item.topic not in self._buried:
-            self._buried.add(flight.item.topic)
-            log.warning("%s: a message on %s is set aside: %s", self, flight.item.topic, why)
-
     def _answered(self, mid: int) -> None:
         now = time.monotonic()
         # paho also reports ticks, which no one answers: they are no sign of life.
@@ -316,7 +284,7 @@ class MqttPublisher:
     def _refused(self, mid: int, reason: int) -> None:
         flight = self._drain.refused(mid, reason, time.monotonic())
         if flight is not None:
-            self._bury(flight, f"the broker refuses it ({reason:#04x})")
+            self._sender.bury(flight, f"the broker refuses it ({reason:#04x})")
 
     def _heard(self, message: MQTTMessage) -> None:
         if message.topic == BIRTH_TOPIC:
@@ -326,10 +294,3 @@ class MqttPublisher:
         why = self._control.heard(message)
         if why is not None:
             self._vitals.refused(self._control.refused, why)
-
-
-def _open_outbox(mqtt: Mqtt, stamp: Stamp) -> Outbox | None:
-    if mqtt.folder is None:
-        return None
-    file = mqtt.folder / f"outbox-{stamp.node}-{stamp.source}.db"
-    return Outbox(file, quota_bytes=mqtt.outbox_mb * 2**20)

@@ -78,6 +78,12 @@ def closed(security: Security | None) -> str:
     return f"closed the connection without an MQTT answer; {hint}"
 
 
+def forbidden(what: str, security: Security | None) -> str:
+    """Say that the broker let us in, but not do this."""
+    name = security.name() if security else ""
+    return f"does not let us {what} (check its access list{f'; our certificate is that of {name}' if name else ''})"
+
+
 def _of_certificate(error: ssl.SSLCertVerificationError, security: Security | None) -> str:
     found = VERIFICATION.get(error.verify_code, f"its certificate is refused ({error.verify_message.lower()})")
     trusted = (security.ca if security else "") or "the system's authorities"

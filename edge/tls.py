@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
@@ -64,6 +65,12 @@ class Security:
             _check_dates(self.certificate, "our certificate", _certificates(self.certificate)[:1])
         if self.ca:
             _check_dates(self.ca, "the authority's certificate", _certificates(self.ca))
+
+    def name(self) -> str:
+        """Say whose our certificate is, by its common name; empty where there is none to be read."""
+        with contextlib.suppress(MqttError):
+            return next((certificate.name for certificate in _certificates(self.certificate)), "")
+        return ""
 
     def _load(self, context: ssl.SSLContext) -> None:
         if self.ca:

@@ -7,7 +7,7 @@ import time
 from paho.mqtt.properties import Properties
 
 from .broker import Connection
-from .outgoing import Outgoing, expiring
+from .outgoing import expiring
 from .retained import Retained, State
 
 
@@ -70,10 +70,6 @@ class Wire:
         """Publish an answer to who asked."""
         if self.up:
             self._connection.publish(topic, payload, qos=1, properties=properties)
-
-    def send(self, out: Outgoing) -> int:
-        """Publish an event and return its id."""
-        return self._connection.publish(f"{self._node}/{out.levels}", out.payload, qos=1, properties=out.properties)
 
     def answered(self, mid: int) -> bool:
         """The broker has taken a message; False for one that was not waited for."""

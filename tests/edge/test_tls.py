@@ -246,3 +246,14 @@ def test_a_broker_without_mqtt_5_is_not_asked_in_311_when_5_is_demanded(old_brok
 def test_tls_for_a_plain_address_is_refused(site, connect):
     with pytest.raises(MqttError, match="which is plain: mqtts://"):
         connect("mqtt://localhost", device(site))
+
+
+def test_a_connection_that_is_cut_comes_up_again(site, start, connect, tmp_path):
+    example = site.broker(tmp_path)
+    start(example.broker)
+    seen = connect(example.url, device(site))
+    for times in range(1, 4):
+        assert until(lambda times=times: len(seen.ups) == times)
+        seen.connection.cut()
+    assert until(lambda: len(seen.ups) == 4)
+    assert [sentence.rpartition(": ")[2] for sentence in seen.downs] == ["connection lost"]
