@@ -12,7 +12,19 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .commands import RUN_ERROR, USAGE_ERROR, Commands, add_command, faults, positive, speed, topic_level
+from .commands import (
+    RUN_ERROR,
+    USAGE_ERROR,
+    Commands,
+    add_command,
+    add_security_options,
+    address_of,
+    faults,
+    positive,
+    security_of,
+    speed,
+    topic_level,
+)
 
 if TYPE_CHECKING:
     from .config import Config
@@ -136,7 +148,7 @@ def _add_subscribe(commands: Commands) -> None:
         "print the events that devices publish, each once",
         "touchline subscribe mqtt://localhost:1883/touchline",
     )
-    subscribe.add_argument("url", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    subscribe.add_argument("url", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     subscribe.add_argument("--json", action="store_true", help="print each event as one line of JSON")
     subscribe.add_argument("--count", type=positive, metavar="N", help="stop after N events")
     subscribe.add_argument("--timeout", type=float, metavar="S", help="stop after S seconds")
@@ -146,6 +158,7 @@ def _add_subscribe(commands: Commands) -> None:
     subscribe.add_argument(
         "--consumer", type=topic_level, metavar="NAME", help="acknowledge what is printed to devices that wait for NAME"
     )
+    add_security_options(subscribe)
 
 
 def _add_simulate(commands: Commands) -> None:
@@ -157,7 +170,7 @@ def _add_simulate(commands: Commands) -> None:
         "touchline simulate-device examples/match.jsonl --mqtt mqtt://localhost --fast --faults gaps,duplicates",
     )
     simulate.add_argument("recording", metavar="RECORDING.jsonl", help="what touchline run --jsonl wrote")
-    simulate.add_argument("--mqtt", metavar="URL", required=True, help="mqtt://[user[:password]@]host[:port][/base]")
+    simulate.add_argument("--mqtt", metavar="URL", required=True, help="mqtt[s]://[user[:password]@]host[:port][/base]")
     pace = simulate.add_mutually_exclusive_group()
     pace.add_argument("--speed", type=speed, default=1.0, metavar="N", help="N times as fast as the match (default: 1)")
     pace.add_argument("--fast", dest="speed", action="store_const", const=0.0, help="without waiting")
@@ -181,6 +194,7 @@ def _add_simulate(commands: Commands) -> None:
         metavar="S",
         help="stay until not asked for history for S seconds (default: 5 with gaps, else 0)",
     )
+    add_security_options(simulate)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -251,12 +265,14 @@ def _subscribe(arguments: argparse.Namespace) -> int:
     from .listen import run_subscribe
 
     return run_subscribe(
-        arguments.url,
+        address_of(arguments.url, arguments),
         json_lines=arguments.json,
         count=arguments.count,
         timeout_seconds=arguments.timeout,
         consumer=arguments.consumer,
         history=arguments.history,
+        security=security_of(arguments),
+        protocol=arguments.protocol or "auto",
     )
 
 
@@ -271,8 +287,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
         source=arguments.source,
         consumer=arguments.consumer,
         stay=arguments.stay,
+        security=security_of(arguments),
+        protocol=arguments.protocol or "auto",
     )
-    return run_simulate(arguments.recording, arguments.mqtt, playing)
+    return run_simulate(arguments.recording, address_of(arguments.mqtt, arguments), playing)
 
 
 def _write_json(path: str | None, data: object) -> None:

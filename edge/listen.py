@@ -10,20 +10,24 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from .broker import MqttError, MqttUrl
+from .address import MqttError, MqttUrl
+from .broker import Protocol
 from .lines import event_line
 from .messages import EventMessage
 from .subscribe import subscribe
+from .tls import Security
 
 
 def run_subscribe(
-    url: str,
+    url: str | MqttUrl,
     *,
     json_lines: bool = False,
     count: int | None = None,
     timeout_seconds: float | None = None,
     consumer: str | None = None,
     history: bool = False,
+    security: Security | None = None,
+    protocol: Protocol = "auto",
 ) -> int:
     """Print events, one human line or (`json_lines`) one JSON a line, until Ctrl-C, and return the exit code.
 
@@ -31,7 +35,7 @@ def run_subscribe(
     MqttError says what is wrong with the address. For a `consumer` an event is committed when its line is
     written; where that goes to a file, when the disk has it.
     """
-    MqttUrl.parse(url)
+    address = MqttUrl.parse(url) if isinstance(url, str) else url
     out, aside = Console(highlight=False), Console(stderr=True, highlight=False)
     notes = aside if json_lines else out
 
@@ -54,12 +58,14 @@ def run_subscribe(
 
     try:
         events = subscribe(
-            url,
+            address,
             on_event=on_event,
             on_status=on_status,
             on_note=on_note,
             consumer=consumer,
             history=history,
+            security=security,
+            protocol=protocol,
             count=count,
             timeout_seconds=timeout_seconds,
         )

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .broker import MqttError, MqttUrl
+from .address import MqttError, MqttUrl
+from .broker import Protocol
 from .commands import RUN_ERROR, USAGE_ERROR, Fault
-from .messages import EventMessage
-from .script import RecordingError, faults_in, read_recording, script
+from .script import RecordingError, faults_in, left_out, read_recording, script
 from .simulate import Device
+from .tls import Security
 
 STAY_SECONDS = 5.0
 """How long a device whose events were left out stays there after the last question for its history."""
@@ -31,17 +32,25 @@ class Playing:
     source: str | None = None
     consumer: str | None = None
     stay: float | None = None
+    security: Security | None = None
+    protocol: Protocol = "auto"
 
 
-def simulate(recording: str, url: str, playing: Playing) -> str:
+def simulate(recording: str, url: str | MqttUrl, playing: Playing) -> str:
     """Play a recording and return a sentence that says what was sent; RecordingError or MqttError say what is wrong."""
+    address = MqttUrl.parse(url) if isinstance(url, str) else url
     messages = read_recording(recording, node=playing.node, source=playing.source)
     steps = script(messages, playing.faults, playing.seed)
     faults = faults_in(steps)
     aside = Console(stderr=True, highlight=False)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[sent]}"), TimeElapsedColumn()
     device = Device(
-        url, messages, consumer=playing.consumer, say=lambda note: aside.print(note, markup=False, soft_wrap=True)
+        address,
+        messages,
+        consumer=playing.consumer,
+        security=playing.security,
+        protocol=playing.protocol,
+        say=lambda note: aside.print(note, markup=False, soft_wrap=True),
     )
     device.open()
     try:
@@ -58,20 +67,15 @@ def simulate(recording: str, url: str, playing: Playing) -> str:
             device.stay(playing.stay if playing.stay is not None else STAY_SECONDS if "gaps" in faults else 0)
     finally:
         device.close()
-    held = {
-        step.message.offset or 0 for step in steps if step.deed == "hold" and isinstance(step.message, EventMessage)
-    }
-    late = {
-        step.message.offset or 0 for step in steps if step.deed == "late" and isinstance(step.message, EventMessage)
-    }
-    return _sentence(
-        recording, device, faults, playing.seed, len((held - late) & device.given), settled=settled, url=url
+    given = len(left_out(steps) & device.given)
+    told = "" if settled else "; not everything was acknowledged"
+    return (
+        f"{recording}: {device.ticks} ticks and {device.events} events sent to {address}; "
+        f"faults (seed {playing.seed}): {_named(faults, given) or 'none'}{told}"
     )
 
 
-def _sentence(
-    recording: str, device: Device, faults: dict[Fault, int], seed: int, given: int, *, settled: bool, url: str
-) -> str:
+def _named(faults: dict[Fault, int], given: int) -> str:
     words = {
         "reconnects": "reconnect{s}",
         "duplicates": "sent twice",
@@ -79,15 +83,10 @@ def _sentence(
         "gaps": f"left out ({given} of them given from history)",
         "drops": "dropped and explained",
     }
-    told = [f"{number} {words[fault].format(s='s' * (number > 1))}" for fault, number in faults.items()]
-    return (
-        f"{recording}: {device.ticks} ticks and {device.events} events sent to {MqttUrl.parse(url)}; "
-        f"faults (seed {seed}): {', '.join(told) or 'none'}"
-        f"{'' if settled else '; not everything was acknowledged'}"
-    )
+    return ", ".join(f"{number} {words[fault].format(s='s' * (number > 1))}" for fault, number in faults.items())
 
 
-def run_simulate(recording: str, url: str, playing: Playing) -> int:
+def run_simulate(recording: str, url: str | MqttUrl, playing: Playing) -> int:
     """Play a recording with a progress bar, print the last line and return the exit code."""
     try:
         sys.stdout.write(simulate(recording, url, playing) + "\n")

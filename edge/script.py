@@ -91,6 +91,15 @@ def faults_in(steps: Sequence[Step]) -> dict[Fault, int]:
     return {fault: number for fault, number in counted.items() if number}
 
 
+def left_out(steps: Sequence[Step]) -> set[int]:
+    """The offsets of the events that are made and never sent."""
+    held, late = (
+        {step.message.offset or 0 for step in steps if step.deed == deed and isinstance(step.message, EventMessage)}
+        for deed in ("hold", "late")
+    )
+    return held - late
+
+
 def _message(path: Path, number: int, line: bytes) -> Message:
     try:
         schema = msgspec.json.decode(line, type=_Schema).schema

@@ -11,13 +11,15 @@ import msgspec
 from paho.mqtt.client import MQTTMessage
 
 from . import __version__
-from .broker import Connection, MqttError, MqttUrl
+from .address import MqttError, MqttUrl
+from .broker import Connection, Protocol
 from .clip import MODALITIES
 from .contract import Acknowledgement, Gap, RpcReply, RpcRequest
 from .events import SegmenterConfig
 from .messages import EventMessage, Info, Message, Tick, encode
 from .rpc import answer_address
 from .script import Step
+from .tls import Security
 
 UP_SECONDS = 30.0
 """How long a broker may take to be there, at first and after a cut."""
@@ -37,12 +39,19 @@ class Device:
     """
 
     def __init__(
-        self, url: str, messages: Sequence[Message], *, consumer: str | None = None, say: Callable[[str], None]
+        self,
+        address: MqttUrl,
+        messages: Sequence[Message],
+        *,
+        consumer: str | None = None,
+        security: Security | None = None,
+        protocol: Protocol = "auto",
+        say: Callable[[str], None],
     ) -> None:
         self.ticks = self.events = self.upto = 0
         self.given: set[int] = set()
         self.asked = 0.0
-        self._address, self._say, self._consumer = MqttUrl.parse(url), say, consumer
+        self._address, self._say, self._consumer = address, say, consumer
         self._messages, self._boot, self._label = messages, messages[0].boot, NO_LABEL
         self._up = self._met = False
         self._node = f"{self._address.base}/{messages[0].node}"
@@ -55,11 +64,14 @@ class Device:
             self._address,
             f"touchline-{messages[0].node}-{messages[0].source}",
             topics=[f"{self._node}/rpc/+", *([f"{self._source}/acknowledge/{consumer}"] if consumer else [])],
-            on_up=self._on_up,
+            on_up=lambda: self._inbox.put(None),
             on_down=self._inbox.put,
             on_ack=self._inbox.put,
             on_message=self._inbox.put,
             will=(f"{self._node}/status", "offline"),
+            security=security,
+            protocol=protocol,
+            resend=False,  # we do, in our order
         )
 
     def open(self) -> None:
@@ -173,11 +185,6 @@ class Device:
             self._state(f"{self._source}/status/{role}", "online")
         self._state(f"{self._source}/label", self._label)
 
-    def _on_up(self) -> None:
-        # In paho's thread: what paho would send again is forgotten, as we send it again in its order.
-        self._connection.forget()
-        self._inbox.put(None)
-
     def _take(self, item: MQTTMessage | str | int | None) -> None:
         if isinstance(item, int):
             self._flying.pop(item, None)
@@ -200,7 +207,7 @@ class Device:
             if message.topic.startswith(f"{self._node}/rpc/"):
                 request = msgspec.json.decode(message.payload, type=RpcRequest)
                 self._answer(message, message.topic.rpartition("/")[2], request)
-            elif message.payload:
+            elif message.topic == f"{self._source}/acknowledge/{self._consumer}" and message.payload:
                 said = msgspec.json.decode(message.payload, type=Acknowledgement)
                 if said.stream == _stream(self._messages):
                     self.upto = max(self.upto, said.upto)

@@ -12,13 +12,15 @@ from typing import TypeVar
 import msgspec
 from paho.mqtt.client import MQTTMessage
 
-from .broker import Connection, MqttError, MqttUrl
+from .address import MqttError, MqttUrl
+from .broker import Connection, Protocol
 from .contract import Acknowledgement, Gap, RpcRequest
 from .envelope import unwrap
 from .history import History, HistoryReply, all_since
 from .messages import EventMessage, Info, MessageError, read_event
 from .rpc import request_properties
 from .seen import Count, Seen, stream
+from .tls import Security
 
 SESSION_SECONDS = 300
 """How long an MQTT 5 broker is asked to keep our events while the connection is lost."""
@@ -39,7 +41,7 @@ class Callbacks:
 
 
 def subscribe(
-    url: str,
+    url: str | MqttUrl,
     *,
     on_event: Callable[[EventMessage, bytes], None],
     on_status: Callable[[str, str], None] | None = None,
@@ -48,6 +50,8 @@ def subscribe(
     history: bool = False,
     count: int | None = None,
     timeout_seconds: float | None = None,
+    security: Security | None = None,
+    protocol: Protocol = "auto",
 ) -> int:
     """Call back, in this thread, for each event of every node, and return how many there were.
 
@@ -63,9 +67,11 @@ def subscribe(
     A new start goes on from there. What was committed above that offset before a crash is given again, so commit by
     the key (node, source, boot, seq). An error that `on_event` raises ends this call; its message is not acknowledged.
     With `history` as well, a device is asked for all it has kept.
+
+    `security` is that of an `mqtts://` address, `protocol` the version of MQTT.
     """
     inbox: SimpleQueue[MQTTMessage | str | int | None] = SimpleQueue()
-    address = MqttUrl.parse(url)
+    address = MqttUrl.parse(url) if isinstance(url, str) else url
     caller = f"subscriber-{secrets.token_hex(4)}"
     topics = ["+/status", "+/+/event", "+/+/gap"]
     topics += [f"+/rpc/history/reply/{caller}"] if history or consumer else []
@@ -80,6 +86,9 @@ def subscribe(
         on_ack=inbox.put,
         on_message=inbox.put,
         session_seconds=SESSION_SECONDS,
+        security=security,
+        protocol=protocol,
+        resend=False,  # acknowledgements and questions are made anew
     )
     callbacks = Callbacks(on_event, on_status or _ignore, on_note or _ignore)
     listener = _Listener(connection, address, callbacks, caller=caller, consumer=consumer, history=history, limit=count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -103,11 +104,14 @@ class Socket(ssl.SSLSocket):
         """Receive; in TLS 1.3 a server says only here that it does not like our certificate."""
         try:
             return super().recv(buflen, flags)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
         except ssl.SSLError as error:
-            self.failure = error
+            if type(error) is ssl.SSLError:  # its subclasses mean that nothing is there yet, or the end
+                self.failure = error
             raise
+
+    def shutdown(self, how: int) -> None:
+        """End the connection under TLS, so that another thread that is reading sees its end and nothing stranger."""
+        socket.socket.shutdown(self, how)
 
 
 class _EncryptedKeyError(Exception):

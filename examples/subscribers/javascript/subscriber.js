@@ -141,7 +141,7 @@ function askForMissing() {
       } else if (!holes.has(hole)) {
         holes.set(hole, now + PATIENCE_MS);
       } else if (now >= holes.get(hole)) {
-        holes.set(hole, now + 10 * PATIENCE_MS);
+        holes.set(hole, now + 2 * PATIENCE_MS);
         console.log(`${node}/${source}: something is missing before offset ${offset}`);
         if (before) ask(node, before.boot, before.seq);
         if (event && event.boot !== before?.boot) ask(node, event.boot, 0);

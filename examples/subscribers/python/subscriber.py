@@ -21,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PATIENCE_SECONDS = 2.0
-"""What is late comes by itself; what is missing for longer is asked for, and again after ten times as long."""
+"""What is late comes by itself; what is missing for longer is asked for, and again after twice as long."""
 SESSION_SECONDS = 3600
 
 TABLES = """
@@ -122,7 +122,7 @@ class Subscriber:
         self.asked = {hole[:3]: self.asked.get(hole[:3], now + PATIENCE_SECONDS) for hole in holes}
         for node, source, offset, boot, before, after in holes:
             if now >= self.asked[node, source, offset]:
-                self.asked[node, source, offset] = now + 10 * PATIENCE_SECONDS
+                self.asked[node, source, offset] = now + 2 * PATIENCE_SECONDS
                 print(f"{node}/{source}: something is missing before offset {offset}", flush=True)
                 self.ask(client, node, before, after)
                 if boot != before:
