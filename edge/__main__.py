@@ -27,7 +27,7 @@ from .commands import (
 )
 
 if TYPE_CHECKING:
-    from .config import Config
+    from .config import Config, Mqtt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +51,11 @@ def _explain(error: Exception) -> int:
     from .config import ConfigError
     from .manifest import BundleError
     from .mqtt import MqttError
+    from .outbox import OutboxError
     from .sinks import SinkError
     from .sources import SourceError, SourceNotFoundError
 
-    if not isinstance(error, ConfigError | MqttError | SinkError | BundleError | SourceError):
+    if not isinstance(error, ConfigError | MqttError | OutboxError | SinkError | BundleError | SourceError):
         raise error
     sys.stderr.write(f"touchline: {error}\n")
     return USAGE_ERROR if isinstance(error, ConfigError | MqttError | SourceNotFoundError) else RUN_ERROR
@@ -85,7 +86,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
-    run.add_argument("--mqtt", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
@@ -95,6 +96,7 @@ def _add_run(commands: Commands) -> None:
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
+    add_security_options(run)
 
 
 def _add_check(commands: Commands) -> None:
@@ -222,7 +224,22 @@ def _config(arguments: argparse.Namespace) -> Config:
         bundle=arguments.bundle or config.bundle,
         threads=arguments.threads or config.threads,
         jsonl=arguments.jsonl or config.jsonl,
-        mqtt=replace(config.mqtt, url=arguments.mqtt or config.mqtt.url),
+        mqtt=_mqtt(config.mqtt, arguments),
+    )
+
+
+def _mqtt(configured: Mqtt, arguments: argparse.Namespace) -> Mqtt:
+    """Lay the options of the connection over what is configured."""
+    return replace(
+        configured,
+        url=arguments.mqtt or configured.url,
+        user=arguments.user or configured.user,
+        password_file=arguments.password_file or configured.password_file,
+        ca=arguments.ca or configured.ca,
+        certificate=arguments.cert or configured.certificate,
+        key=arguments.key or configured.key,
+        alpn=arguments.alpn or configured.alpn,
+        protocol=arguments.protocol or configured.protocol,
     )
 
 
