@@ -20,7 +20,7 @@ def page(document: Document) -> str:
     parts: dict[str, Callable[..., str]] = {
         "topics": lambda action: _topics(document, action),
         "levels": lambda _: _levels(document),
-        "fields": lambda name: _fields(document["components"]["schemas"][name]),
+        "fields": lambda name: _fields(document, document["components"]["schemas"][name]),
         "example": lambda name: _example(document, name),
         "messages": lambda _: _messages(document),
     }
@@ -46,8 +46,7 @@ def _payload(document: Document, message: Document) -> str:
     reference = message["payload"].get("$ref")
     if reference is None:
         return ", ".join(f"`{value}`" for value in message["payload"].get("enum", ())) or message["title"]
-    title = document["components"]["schemas"][reference.rpartition("/")[2]]["title"]
-    return f"[{title}](#{_anchor(title)})"
+    return _link(document, reference)
 
 
 def _levels(document: Document) -> str:
@@ -62,27 +61,33 @@ def _levels(document: Document) -> str:
     return "\n".join(rows)
 
 
-def _fields(schema: Document) -> str:
+def _fields(document: Document, schema: Document) -> str:
     rows = ["| key | type | what |", "|---|---|---|"]
     for name, field in schema["properties"].items():
         optional = "" if name in schema["required"] else f"; default `{json.dumps(field.get('default'))}`"
-        rows.append(f"| `{name}` | {_type(field)} | {field['description']}{optional} |")
+        rows.append(f"| `{name}` | {_type(document, field)} | {field['description']}{optional} |")
     return "\n".join(rows)
 
 
-def _type(schema: Document) -> str:
+def _type(document: Document, schema: Document) -> str:
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(_type(document, one) for one in schema["anyOf"])
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return _link(document, schema["$ref"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
-        return f"list of {_type(schema['items'])}"
+        return f"list of {_type(document, schema['items'])}"
     if schema["type"] == "object":
-        return f"object of {_type(schema['additionalProperties'])}"
+        return f"object of {_type(document, schema['additionalProperties'])}"
     return "time" if schema.get("format") == "date-time" else str(schema["type"])
+
+
+def _link(document: Document, reference: str) -> str:
+    """Link to the heading of a schema in the page."""
+    title = document["components"]["schemas"][reference.rpartition("/")[2]]["title"]
+    anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+    return f"[{title}](#{anchor})"
 
 
 def _example(document: Document, name: str) -> str:
@@ -125,13 +130,9 @@ def _messages(document: Document) -> str:
     parts = []
     for name, schema in {**messages, **schemas}.items():
         title = schema["title"]
-        heading = [f"### {title}", "", schema["description"], "", _fields(schema)]
+        heading = [f"### {title}", "", schema["description"], "", _fields(document, schema)]
         if name in messages:
             file = title.replace("/", "-")
             heading += ["", f"JSON Schema: [{file}.json](schemas/{file}.json)", "", _example(document, examples[name])]
         parts.append("\n".join(heading))
     return "\n\n".join(parts)
-
-
-def _anchor(heading: str) -> str:
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
