@@ -77,7 +77,9 @@ class MqttPublisher:
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)
         self._outbox = open_outbox(mqtt, stamp)
-        self._sender = Sender(str(self), self._connection, self._node, stamp, self._outbox, mqtt.envelope)
+        self._sender = Sender(
+            str(self), self._connection, stamp, node=self._node, outbox=self._outbox, form=mqtt.envelope
+        )
         self._drain = Drain(self._outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
         self._vitals = Vitals(self._wire, stamp, switches, self._outbox)
         self._birth(info)

@@ -16,10 +16,13 @@ log = logging.getLogger(__name__)
 
 
 class Sender:
-    """Publishes below `node` in a form, as `name` in the log; `dropped` counts events that no disk holds and no broker takes."""
+    """Publishes below `node` in a form, as `name` in the log.
+
+    `dropped` counts events that no disk holds and no broker takes.
+    """
 
     def __init__(
-        self, name: str, connection: Connection, node: str, stamp: Stamp, outbox: Outbox | None, form: Form
+        self, name: str, connection: Connection, stamp: Stamp, *, node: str, outbox: Outbox | None, form: Form
     ) -> None:
         self._name = name
         self._connection, self._node, self._stamp, self._outbox, self._form = connection, node, stamp, outbox, form
