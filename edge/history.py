@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -43,6 +44,8 @@ class _Device:
     question: str | None = None
     about: Hole | None = None
     places: list[tuple[str | None, int]] = field(default_factory=list)
+    lowest: int = sys.maxsize
+    answered: set[Hole] = field(default_factory=set)
     there: bool = True
     complained: bool = False
 
@@ -90,20 +93,25 @@ class History:
             elif device.there:
                 if device.question is not None:
                     self._complain(device, f"{node} does not answer when asked for its history; it is asked again")
-                device.about = device.wanted[0]
-                device.places = _places(device.about)
-                self._send(node, device, now)
+                hole = device.about = device.wanted[0]
+                if hole in device.answered:  # what is neither in the history nor in the queue is lost
+                    self._give_up(hole, 0, self._seen.queue_begins(hole.count) - 1)
+                if _endless(hole) or self._seen.missing(hole):
+                    device.places, device.lowest = _places(hole), sys.maxsize
+                    self._send(node, device, now)
 
-    def settle(self, reply: HistoryReply, last: EventMessage | None, now: float) -> None:
-        """Take an answer, after its events were taken, the `last` of them given: ask on, or give up what is missing."""
+    def settle(self, reply: HistoryReply, events: Sequence[EventMessage], now: float) -> None:
+        """Take an answer, after its events were taken: ask on, or give up what the device does not have."""
         device, hole = self._devices[reply.node], self._devices[reply.node].about
         if hole is None or reply.id != device.question:
             return
         if not reply.ok:
             self._complain(device, f"{reply.node} cannot give its history: {reply.error}")
             return
-        device.complained, device.pause = False, ANSWER_SECONDS
-        read = device.places.pop(0)
+        device.complained = False
+        offsets = [event.offset for event in events if event.stream == hole.count.name and event.offset is not None]
+        device.lowest = min([*offsets, device.lowest])
+        read, last = device.places.pop(0), events[-1] if events else None
         if reply.more and last is not None and (last.boot, last.seq) != read and not _passed(hole, last):
             device.places.insert(0, (last.boot, last.seq))
         elif _endless(hole) or not self._seen.missing(hole):
@@ -111,11 +119,17 @@ class History:
         if device.places:
             self._send(reply.node, device, now)
             return
-        device.question, device.due = None, now
-        device.wanted = [wanted for wanted in device.wanted if wanted != hole]
+        device.question = None
+        self._give_up(hole, device.lowest if self._seen.from_oldest and hole.count.of == "stream" else 0, hole.last)
         if self._seen.missing(hole):
-            self._say(f"{_missing(self._seen, hole)}, and the device's history does not have them")
-            self._seen.give_up(hole)
+            device.answered.add(hole)  # older than the history: the device may still have it in its queue
+            return
+        device.due, device.pause = now, ANSWER_SECONDS
+        device.wanted = [wanted for wanted in device.wanted if wanted != hole]
+
+    def _give_up(self, hole: Hole, first: int, last: int) -> None:
+        if lost := self._seen.give_up(hole.count, max(first, hole.first), min(last, hole.last)):
+            self._say(f"{_messages(hole, lost)} did not arrive, and the device does not have them")
 
     def finish(self) -> None:
         """Say what is still missing."""
@@ -138,8 +152,8 @@ class History:
 
     def _tell(self, device: _Device) -> None:
         for hole in device.wanted:
-            if self._seen.missing(hole):
-                self._say(_missing(self._seen, hole))
+            if missing := self._seen.missing(hole):
+                self._say(f"{_messages(hole, missing)} did not arrive")
         device.wanted.clear()
 
 
@@ -153,8 +167,11 @@ def _endless(hole: Hole) -> bool:
 
 
 def _places(hole: Hole) -> list[tuple[str | None, int]]:
-    """Where to read: after the message before the hole; if that is not all, the boot behind it, then all there is."""
-    places: list[tuple[str | None, int]] = [(hole.boot, hole.after)]
+    """Where to read: from the message before the hole; if that is not all, the boot behind it, then all there is.
+
+    That message is asked for as well: if it comes, what does not come of the hole is not there.
+    """
+    places: list[tuple[str | None, int]] = [(hole.boot, hole.after if _endless(hole) else max(0, hole.after - 1))]
     if hole.boot is not None and hole.boot != hole.next_boot:
         places += [(hole.next_boot, 0), (None, 0)]
     return places
@@ -164,6 +181,5 @@ def _passed(hole: Hole, event: EventMessage) -> bool:
     return not _endless(hole) and event.stream == hole.count.name and (event.offset or 0) >= hole.last
 
 
-def _missing(seen: Seen, hole: Hole) -> str:
-    number = seen.missing(hole)
-    return f"{hole.count.node}/{hole.count.source}: {number} event message{'s' * (number > 1)} did not arrive"
+def _messages(hole: Hole, number: int) -> str:
+    return f"{hole.count.node}/{hole.count.source}: {number} event message{'s' * (number > 1)}"

@@ -10,6 +10,8 @@ from typing import Literal
 from .contract import Gap
 from .messages import EventMessage
 
+ROUNDS = 3
+
 
 class Runs:
     """A set of whole numbers, kept as sorted runs of neighbours: as small as it has holes."""
@@ -87,6 +89,7 @@ class Seen:
     _runs: defaultdict[Count, Runs] = field(default_factory=lambda: defaultdict(Runs))
     _latest: dict[Count, EventMessage] = field(default_factory=dict)
     _committed: dict[Count, int] = field(default_factory=dict)
+    _rounds: defaultdict[Count, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def knows(self, event: EventMessage) -> bool:
         """Whether this message has come before."""
@@ -118,9 +121,27 @@ class Seen:
         self._runs[count].add(gap.first, gap.last)
         return news
 
-    def give_up(self, hole: Hole) -> None:
-        """Count what is missing of a hole as lost; a message of it that does come is taken all the same."""
-        self._runs[hole.count].add(hole.first, hole.last)
+    def give_up(self, count: Count, first: int, last: int) -> int:
+        """Count what is missing of `first` to `last` as lost, and return how many that are.
+
+        A message of them that does come is taken all the same.
+        """
+        lost = self._runs[count].missing(first, last)
+        self._runs[count].add(first, last)
+        return lost
+
+    def sent_again(self, event: EventMessage) -> None:
+        """Take a message that is known and that a device sent anew, by itself."""
+        rounds, number = self._rounds[_count(event)], _number(event)
+        if rounds and number > rounds[-1]:
+            rounds[-1] = number
+        else:
+            rounds += [number, number]  # where a round began, and how far it has got
+
+    def queue_begins(self, count: Count) -> int:
+        """Where a device's queue begins, by three rounds of sending again, each in order from its first; else 0."""
+        begins = self._rounds[count][0::2][-ROUNDS:]
+        return min(begins) if len(begins) == ROUNDS else 0
 
     def commit(self, node: str, source: str, name: str, upto: int) -> None:
         """Take what an acknowledgement says was committed, in this life or one before; the largest counts."""

@@ -199,7 +199,7 @@ class _Listener:
             elif levels[1:] == ["info"]:
                 self._info(_read(payload, Info), now)
             elif levels[2:] == ["event"]:
-                self._event(payload, now)
+                self._live(payload, now)
             elif levels[2:] == ["gap"]:
                 self._gap(_read(payload, Gap))
             elif levels[1:3] == ["rpc", "history"]:
@@ -211,8 +211,16 @@ class _Listener:
         except MessageError as error:
             self._tell.note(f"{'/'.join([self._address.base, *levels])}: {error}")
 
+    def _live(self, payload: bytes, now: float) -> None:
+        before = self.events
+        event = self._event(unwrap(payload), now)
+        if self.events == before:
+            self._seen.sent_again(event)
+        elif event.late:
+            self.history.filling(event.node, now)
+
     def _event(self, payload: bytes, now: float) -> EventMessage:
-        event = read_event(unwrap(payload))
+        event = read_event(payload)
         count = None if event.stream is None else stream(event.node, event.source, event.stream)
         if self._seen.knows(event):
             if count in self._progress and (event.offset or 0) <= self._seen.prefix(count):
@@ -223,8 +231,6 @@ class _Listener:
         hole = self._seen.add(event)
         if hole is not None:
             self.history.want(hole, now)
-        elif event.late:
-            self.history.filling(event.node, now)
         if count is not None:
             self._follow(count)
         return event
@@ -246,12 +252,12 @@ class _Listener:
         self.history.want(all_since(info.node, boot, have), now)
 
     def _reply(self, reply: HistoryReply, now: float) -> None:
-        last = None
+        events = []
         for payload in reply.events:
             if self.done:
                 return
-            last = self._event(bytes(payload), now)
-        self.history.settle(reply, last, now)
+            events.append(self._event(bytes(payload), now))
+        self.history.settle(reply, events, now)
 
     def _ask(self, node: str, request: RpcRequest) -> None:
         topic = f"{self._address.base}/{node}/rpc/history"

@@ -116,6 +116,7 @@ def test_what_was_dropped_is_known_and_not_asked_for(broker, example, match):
     assert not any("something is missing" in line for line in example.lines)
 
 
+@pytest.mark.slow
 def test_a_subscriber_that_is_killed_goes_on_where_it_was(broker, example, match):
     playing = Playing(speed=8, faults=UNEXPLAINED, seed=4, stay=6)
     device = threading.Thread(target=simulate, args=(match[0], broker.url, playing))
@@ -131,6 +132,7 @@ def test_a_subscriber_that_is_killed_goes_on_where_it_was(broker, example, match
     assert len(example.stored()) == 60
 
 
+@pytest.mark.slow
 def test_a_broker_that_forgets_everything_costs_nothing(stopped_broker, example, match):
     example.start(stopped_broker.start())
     playing = Playing(speed=8, faults=UNEXPLAINED, seed=5, stay=6)
@@ -144,6 +146,7 @@ def test_a_broker_that_forgets_everything_costs_nothing(stopped_broker, example,
     assert holds(example, match[1])
 
 
+@pytest.mark.slow
 def test_it_speaks_311(old_broker, example, match):
     example.start(old_broker, "--mqtt311")
     simulate(match[0], old_broker.url, Playing(speed=0, faults=UNEXPLAINED, seed=6, stay=6))

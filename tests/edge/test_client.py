@@ -112,6 +112,7 @@ def test_without_history_a_gap_is_only_told(broker, tmp_path):
     client.thread.join(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["broker", "old_broker"])
 def test_a_consumer_acknowledges_what_it_has_committed_and_goes_on_from_there(request, tmp_path, kind):
     broker = request.getfixturevalue(kind)
@@ -166,6 +167,7 @@ subscribe(sys.argv[2], on_event=commit, consumer="archive")
 """
 
 
+@pytest.mark.slow
 def test_a_consumer_that_is_killed_again_and_again_loses_nothing(broker, tmp_path):
     path, store = tmp_path / "match.jsonl", tmp_path / "store.db"
     recorded = record(path, 400, ticks=False)

@@ -72,7 +72,7 @@ def test_without_an_outbox_the_seqs_of_a_boot_count():
     assert seen.missing(hole) == 49_998
     assert seen.add(replace(made.event_message(7), boot="c001")) is None
     assert seen.add(replace(made.event_message(7), node="truck2")) is None
-    seen.give_up(hole)
+    assert seen.give_up(hole.count, hole.first, hole.last) == 49_998
     assert not seen.knows(made.event_message(2))
     assert seen.knows(made.event_message(50_000))
 
