@@ -84,7 +84,7 @@ SAMPLES: dict[str, object] = {
     "event": END,
     "gap": Gap(
         node=NODE, source=SOURCE, stream=STREAM, first=31, last=90, dropped={"event": 58, "telemetry": 2},
-        reason="the outbox was full",
+        reason="the outbox was full, or it could not be sent",
     ),
     "label": "badminton",
     "digest": DIGEST,
