@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import mqtt
+from edge import mqtt, sender
 from edge.config import Mqtt
 from edge.events import SegmenterConfig
 from edge.messages import EventMessage, Fusion, Info, Model, Stamp, utc
@@ -87,7 +87,7 @@ class Publisher(mqtt.MqttPublisher):
             made.append(Tapped(path, quota_bytes=quota_bytes, life=life))
             return made[0]
 
-        mqtt.Outbox = tapped  # type: ignore[assignment,misc] - the publisher makes its own
+        sender.Outbox = tapped  # type: ignore[assignment,misc] - the publisher opens its own
         super().__init__(settings, stamp, info, ("rgb",))
         self.box = made[0]
 

@@ -56,6 +56,11 @@ class Mosquitto:
         self._config.write_text("\n".join([*lines, ""]), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
+    def extend(self, *lines: str) -> None:
+        """Add lines to its configuration."""
+        with self._config.open("a", encoding="utf-8") as file:
+            file.write("\n".join([*lines, ""]))
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
@@ -68,6 +73,12 @@ class Mosquitto:
             time.sleep(0.02)
         msg = "mosquitto does not listen"
         raise RuntimeError(msg)
+
+    def stop(self) -> None:
+        """End it in good order: it saves what it holds."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
 
     def kill(self) -> None:
         """End it by SIGKILL."""
