@@ -70,7 +70,8 @@ class Client:
     def __init__(self, broker, *topics, protocol=paho.MQTTv5, **options):
         self.got = []
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=protocol, **options)
-        self.client.on_message = lambda _client, _data, message: self.got.append(message)
+        # amqtt sends whatever is retained, asked for or not.
+        self.client.on_message = lambda *its: None if its[2].retain else self.got.append(its[2])
         self.ready = threading.Event()
         self.client.on_subscribe = lambda *_: self.ready.set()
         self.client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
