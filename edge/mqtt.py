@@ -65,14 +65,20 @@ class MqttPublisher:
         self._mqtt, self._stamp = mqtt, stamp
         self._url = MqttUrl.parse(mqtt.url, user=mqtt.user, password_file=mqtt.password_file)
         self._node = f"{self._url.base}/{stamp.node}"
-        self._source = f"{self._node}/{stamp.source}"
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._announce, self._closed = True, False
         self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
         self._produced = self._stored = self._dropped = 0
         self._complaint = ""
         self._control = Control(
-            self, stamp, roles, switches, base=self._url.base, folder=mqtt.folder, self_test=self_test
+            self,
+            stamp,
+            roles,
+            switches,
+            base=self._url.base,
+            folder=mqtt.folder,
+            consumers=mqtt.consumers,
+            self_test=self_test,
         )
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)
@@ -90,13 +96,12 @@ class MqttPublisher:
     def _make_connection(self) -> Connection:
         mqtt, source = self._mqtt, self._stamp.source
         security = Security(mqtt.ca, mqtt.certificate, mqtt.key, mqtt.alpn)
-        topics = [*self._control.topics(), *(f"{self._source}/acknowledge/{name}" for name in mqtt.consumers)]
         return Connection(
             self._url,
             # The same at every start, so that a new process takes over from one that the broker has not
             # missed yet, and the old one's last will comes before the new one's birth.
             f"touchline-{self._stamp.node}-{source}",
-            topics=[*topics, BIRTH_TOPIC] if mqtt.home_assistant else topics,
+            topics=(*self._control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant else ())),
             on_up=partial(self.later, self._up),
             on_down=self._down,
             on_message=lambda message: self.later(partial(self._heard, message)),
@@ -114,7 +119,7 @@ class MqttPublisher:
 
     def __call__(self, message: Message) -> None:
         """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
-        self.later(partial(self._take, message))
+        self.later(lambda: self._vitals.take(message, time.monotonic()))
         if isinstance(message, Tick):
             return
         payload = encode(message)
@@ -260,9 +265,6 @@ class MqttPublisher:
         retried = "" if self._connection.up else " and the connection is retried"
         log.warning("%s; detection goes on%s", sentence, retried)
         self._announce = True
-
-    def _take(self, message: Message) -> None:
-        self._vitals.take(message, time.monotonic())
 
     def _keep(self, payload: bytes) -> None:
         self._stored += 1

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
+import made
 import pytest
 from brokers import Broker, amqtt, mosquitto, program
+from devices import Client
+
+from edge.config import Mqtt
+from edge.mqtt import MqttPublisher
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +60,34 @@ def old_broker() -> Iterator[Broker]:
     broker = amqtt().start()
     yield broker
     broker.close()
+
+
+@pytest.fixture
+def device(caplog):
+    """Opens publishers, and closes them."""
+    caplog.set_level(logging.INFO)
+    opened = []
+
+    def open_publisher(url, stamp=made.STAMP, *, switches=None, self_test=None, roles=("rgb", "audio"), **settings):
+        settings = Mqtt(url=url, **settings)
+        info = replace(made.INFO, boot=stamp.boot)
+        opened.append(MqttPublisher(settings, stamp, info, roles, switches=switches, self_test=self_test))
+        return opened[-1]
+
+    yield open_publisher
+    for publisher in opened:
+        publisher.close()
+
+
+@pytest.fixture
+def client():
+    """Connects strangers' clients."""
+    clients = []
+
+    def make(broker, *topics, **options):
+        clients.append(Client(broker, *topics, **options))
+        return clients[-1]
+
+    yield make
+    for one in clients:
+        one.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -12,98 +11,20 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import made
-import paho.mqtt.client as paho
 import pytest
-from brokers import mosquitto, program, until
+from brokers import mosquitto, until
+from devices import SOURCE, accounts, events, said
 
 from edge import mqtt
-from edge.config import Mqtt
 from edge.contract import Acknowledgement
-from edge.messages import read_event
-from edge.mqtt import MqttPublisher
 from edge.outbox import Outbox, OutboxError
-from edge.switches import Switches
-
-NODE = "touchline/truck1"
-SOURCE = f"{NODE}/cam2"
-ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def publish(caplog):
-    caplog.set_level(logging.INFO)
-    opened = []
-
-    def open_publisher(url, stamp=made.STAMP, *, switches=None, self_test=None, roles=("rgb", "audio"), **settings):
-        settings = Mqtt(url=url, **settings)
-        info = replace(made.INFO, boot=stamp.boot)
-        opened.append(MqttPublisher(settings, stamp, info, roles, switches=switches, self_test=self_test))
-        return opened[-1]
-
-    yield open_publisher
-    for publisher in opened:
-        publisher.close()
-
-
-def events(listener):
-    return [read_event(payload.encode()) for payload in listener.payloads(f"{SOURCE}/event")]
-
-
-def said(caplog, words):
-    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
-
-
-def accounts(state_home):
-    box = Outbox(state_home / "touchline" / "outbox-truck1-cam2.db")
-    try:
-        return box.accounting()["event"]
-    finally:
-        box.close()
-
-
-class Client:
-    """A stranger's client, with which to tell the device something."""
-
-    def __init__(self, broker, *topics, protocol=paho.MQTTv5, **options):
-        self.got = []
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=protocol, **options)
-        self.client.on_message = lambda _client, _data, message: self.got.append(message)
-        self.ready = threading.Event()
-        self.client.on_subscribe = lambda *_: self.ready.set()
-        self.client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
-        self.client.reconnect_delay_set(1, 1)
-        self.client.connect("127.0.0.1", broker.port)
-        self.client.loop_start()
-        assert self.ready.wait(8)
-
-    def tell(self, topic, payload, *, retain=False):
-        text = payload if isinstance(payload, str) else json.dumps(payload)
-        self.client.publish(topic, text, qos=1, retain=retain).wait_for_publish(8)
-
-    def close(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def client():
-    clients = []
-
-    def make(broker, *topics, **options):
-        clients.append(Client(broker, *topics, **options))
-        return clients[-1]
-
-    yield make
-    for one in clients:
-        one.close()
-
-
-def test_nothing_is_lost_over_restarts_while_the_broker_is_away(stopped_broker, publish, caplog, state_home):
+def test_nothing_is_lost_over_restarts_while_the_broker_is_away(stopped_broker, device, caplog, state_home):
     for start in range(3):
-        publisher = publish(stopped_broker.url, replace(made.STAMP, boot=f"boot{start}"))
+        publisher = device(stopped_broker.url, replace(made.STAMP, boot=f"boot{start}"))
         for seq in range(1, 41):
             publisher(replace(made.event_message(seq), boot=f"boot{start}"))
         assert until(lambda: said(caplog, "connection refused"))
@@ -113,7 +34,7 @@ def test_nothing_is_lost_over_restarts_while_the_broker_is_away(stopped_broker, 
         )
         assert caplog.text.count("not delivered") == 0
     listener = stopped_broker.start().listen()
-    publisher = publish(stopped_broker.url, replace(made.STAMP, boot="boot3"))
+    publisher = device(stopped_broker.url, replace(made.STAMP, boot="boot3"))
     publisher(replace(made.event_message(1), boot="boot3"))
     assert until(lambda: len(events(listener)) >= 121)
     publisher.close()
@@ -125,9 +46,9 @@ def test_nothing_is_lost_over_restarts_while_the_broker_is_away(stopped_broker, 
     assert accounts(state_home).delivered == 121
 
 
-def test_live_events_overtake_a_long_backlog_and_what_they_overtook_is_late(stopped_broker, publish, monkeypatch):
+def test_live_events_overtake_a_long_backlog_and_what_they_overtook_is_late(stopped_broker, device, monkeypatch):
     monkeypatch.setattr("edge.drain.ORDER_SECONDS", 0.05)
-    publisher = publish(stopped_broker.url)
+    publisher = device(stopped_broker.url)
     for seq in range(1, 3001):
         publisher(made.event_message(seq))
     assert until(lambda: publisher._outbox.last == 3000, 20)
@@ -147,10 +68,10 @@ def test_live_events_overtake_a_long_backlog_and_what_they_overtook_is_late(stop
     assert not came[order.index(3001)].late
 
 
-def test_a_second_process_may_not_use_the_same_outbox(broker, publish):
-    publish(broker.url)
+def test_a_second_process_may_not_use_the_same_outbox(broker, device):
+    device(broker.url)
     with pytest.raises(OutboxError, match="another process uses this outbox"):
-        publish(broker.url)
+        device(broker.url)
 
 
 class Silent:
@@ -198,11 +119,11 @@ def silent():
 
 
 def test_a_broker_that_acknowledges_nothing_is_connected_anew_and_gets_20_at_a_time(
-    silent, publish, caplog, monkeypatch, state_home
+    silent, device, caplog, monkeypatch, state_home
 ):
     monkeypatch.setattr(mqtt, "WATCHDOG_SECONDS", 1.0)
     monkeypatch.setattr(mqtt, "CLOSE_SECONDS", 1.0)
-    publisher = publish(silent.url, protocol="3.1.1")
+    publisher = device(silent.url, protocol="3.1.1")
     for seq in range(1, 101):
         publisher(made.event_message(seq))
     assert until(lambda: silent.connections >= 2, 15)
@@ -212,11 +133,11 @@ def test_a_broker_that_acknowledges_nothing_is_connected_anew_and_gets_20_at_a_t
     assert accounts(state_home).queued == 100
 
 
-def test_refused_events_are_dead_letters_and_the_others_go_on(tmp_path, publish, caplog, state_home):
+def test_refused_events_are_dead_letters_and_the_others_go_on(tmp_path, device, caplog, state_home):
     rules = tmp_path / "rules"
     rules.write_text("topic read #\ntopic write touchline/truck1/status\n")
     broker = mosquitto(tmp_path, "allow_anonymous true", f"acl_file {rules}").start()
-    publisher = publish(broker.url)
+    publisher = device(broker.url)
     publisher(made.event_message(1))
     publisher(made.event_message(2))
     publisher.close()
@@ -225,10 +146,10 @@ def test_refused_events_are_dead_letters_and_the_others_go_on(tmp_path, publish,
     assert (accounts(state_home).dead, accounts(state_home).queued) == (2, 0)
 
 
-def test_what_is_over_the_brokers_limit_is_a_dead_letter(tmp_path, publish, caplog, state_home):
+def test_what_is_over_the_brokers_limit_is_a_dead_letter(tmp_path, device, caplog, state_home):
     broker = mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 4000").start()
     listener = broker.listen(topic=f"{SOURCE}/event")
-    publisher = publish(broker.url)
+    publisher = device(broker.url)
     publisher(replace(made.event_message(1), faults=("x" * 5000,)))
     publisher(made.event_message(2))
     assert until(lambda: events(listener))
@@ -239,20 +160,20 @@ def test_what_is_over_the_brokers_limit_is_a_dead_letter(tmp_path, publish, capl
     assert (accounts(state_home).dead, accounts(state_home).delivered) == (1, 1)
 
 
-def test_a_stored_payload_that_cannot_be_read_is_a_dead_letter(broker, publish, state_home):
+def test_a_stored_payload_that_cannot_be_read_is_a_dead_letter(broker, device, state_home):
     box = Outbox(state_home / "touchline" / "outbox-truck1-cam2.db")
     box.put("cam2/event", b"{}").result(5)
     box.close()
     listener = broker.listen(topic=f"{SOURCE}/event")
-    publisher = publish(broker.url)
+    publisher = device(broker.url)
     publisher(made.event_message(1))
     assert until(lambda: events(listener))
     publisher.close()
     assert accounts(state_home).dead == 1
 
 
-def test_what_was_dropped_is_said_in_a_gap(stopped_broker, publish, state_home):
-    publisher = publish(stopped_broker.url, outbox_mb=1)
+def test_what_was_dropped_is_said_in_a_gap(stopped_broker, device, state_home):
+    publisher = device(stopped_broker.url, outbox_mb=1)
     for seq in range(1, 4001):
         publisher(made.event_message(seq))
     assert until(lambda: publisher._outbox.last == 4000, 20)
@@ -295,13 +216,13 @@ client.loop_forever()
 """
 
 
-def test_end_to_end_nothing_is_lost_when_the_broker_is_killed(tmp_path, publish, state_home):
+def test_end_to_end_nothing_is_lost_when_the_broker_is_killed(tmp_path, device, state_home):
     data = tmp_path / "data"
     data.mkdir()
     broker = mosquitto(tmp_path, "allow_anonymous true", "persistence true", f"persistence_location {data}/").start()
     kept = tmp_path / "kept"
     keeper = subprocess.Popen([sys.executable, "-c", KEEPER, str(broker.port), str(kept)])
-    publisher = publish(broker.url, delivery="end-to-end", consumers=("archive",))
+    publisher = device(broker.url, delivery="end-to-end", consumers=("archive",))
     try:
         for burst in range(3):
             for seq in range(1, 101):
@@ -322,10 +243,10 @@ def test_end_to_end_nothing_is_lost_when_the_broker_is_killed(tmp_path, publish,
     assert (account.produced, account.delivered, account.queued) == (300, 300, 0)
 
 
-def test_end_to_end_keeps_what_nobody_acknowledged_and_sends_it_again(broker, publish, client, state_home, caplog):
+def test_end_to_end_keeps_what_nobody_acknowledged_and_sends_it_again(broker, device, client, state_home, caplog):
     settings = {"delivery": "end-to-end", "consumers": ("archive", "board")}
     listener = broker.listen("-q", "1", topic=f"{SOURCE}/event")
-    publisher = publish(broker.url, **settings)
+    publisher = device(broker.url, **settings)
     for seq in (1, 2, 3):
         publisher(made.event_message(seq))
     assert until(lambda: len(events(listener)) >= 6, 8)  # again after 2 s
@@ -341,160 +262,3 @@ def test_end_to_end_keeps_what_nobody_acknowledged_and_sends_it_again(broker, pu
     publisher.close()
     assert said(caplog, "1 event messages wait for the next start")
     assert accounts(state_home).queued == 1
-
-
-def test_switches_are_turned_and_a_modality_that_is_off_is_disabled(broker, publish, client):
-    switches = Switches()
-    listener = broker.listen()
-    publisher = publish(broker.url, switches=switches)
-    listener.wait(f"{SOURCE}/rgb/state", "ON")
-    teller = client(broker, "x")
-    teller.tell(f"{SOURCE}/rgb/set", "OFF")
-    listener.wait(f"{SOURCE}/rgb/state", "OFF")
-    listener.wait(f"{SOURCE}/status/rgb", "disabled")
-    assert switches.left_out == {"rgb"}
-    teller.tell(f"{SOURCE}/publish_ticks/set", "OFF")
-    listener.wait(f"{SOURCE}/publish_ticks/state", "OFF")
-    publisher(made.tick(1))
-    publisher(made.event_message(1))
-    listener.wait(f"{SOURCE}/event")
-    assert listener.payloads(f"{SOURCE}/tick") == []
-    teller.tell(f"{SOURCE}/enabled/set", "OFF")
-    listener.wait(f"{SOURCE}/status/audio", "disabled")
-
-
-def test_bad_commands_are_counted_said_once_and_have_no_effect(broker, publish, client, caplog):
-    switches = Switches()
-    listener = broker.listen()
-    publish(broker.url, switches=switches)
-    listener.wait(f"{SOURCE}/rgb/state", "ON")
-    teller = client(broker, "x")
-    for payload in ("off", "", "x" * 70_000):
-        teller.tell(f"{SOURCE}/rgb/set", payload)
-    teller.tell(f"{NODE}/feedback", '{"schema":"feedback/9"}')
-    teller.tell(f"{NODE}/policy/stop/set", "START")
-    health = json.loads(listener.wait(f"{NODE}/health/commands"))
-    assert (health["level"], health["message"]) == (
-        "warn",
-        "1 refused, the latest said: cam2/rgb/set: the payload must be ON or OFF",
-    )
-    assert len(said(caplog, "refused a command")) == 1
-    assert switches.left_out == frozenset()
-    assert json.loads(listener.wait(f"{NODE}/policy/state"))["state"] == "inactive"
-
-
-def test_the_policy_stops_and_an_unsigned_model_is_refused(broker, publish, client):
-    listener = broker.listen()
-    publish(broker.url)
-    assert json.loads(listener.wait(f"{NODE}/model/reported"))["state"] == "active"
-    teller = client(broker, "x")
-    teller.tell(f"{NODE}/policy/stop/set", "STOP")
-    assert until(lambda: json.loads(listener.wait(f"{NODE}/policy/state"))["state"] == "stopped")
-    wish = {"schema": "model-desired/1", "version": "2", "sha256": "00", "url": "https://x", "signature": ""}
-    teller.tell(f"{NODE}/model/desired", wish, retain=True)
-    assert until(lambda: json.loads(listener.wait(f"{NODE}/model/reported"))["state"] == "refused")
-    assert json.loads(listener.wait(f"{NODE}/model/reported"))["reason"] == "it is not signed"
-
-
-def test_feedback_is_stored_once(broker, publish, client, state_home):
-    listener = broker.listen()
-    publish(broker.url)
-    listener.wait(f"{NODE}/status", "online")
-    listener.wait(f"{SOURCE}/rgb/state")
-    teller = client(broker, "x")
-    what = {"schema": "feedback/1", "id": "b7f2-000001", "verdict": "label", "label": "golf", "by": "Ann"}
-    for _ in range(3):
-        teller.tell(f"{NODE}/feedback", what)
-    teller.tell(f"{NODE}/feedback", {**what, "verdict": "wrong", "label": None})
-    file = state_home / "touchline" / "feedback-truck1.jsonl"
-    assert until(lambda: file.exists() and len(file.read_text().splitlines()) == 2)
-    assert json.loads(file.read_text().splitlines()[0])["label"] == "golf"
-
-
-def ask(teller, method, parameters, *, number):
-    topic = f"{NODE}/rpc/{method}"
-    question = {"schema": "rpc/1", "id": f"q{number}", "reply_to": f"{topic}/reply/me", "parameters": parameters}
-    teller.tell(topic, question)
-    assert until(lambda: len(teller.got) == number, 10), method
-    return json.loads(teller.got[-1].payload)
-
-
-@pytest.mark.parametrize("kind", ["broker", "old_broker"])
-def test_questions_are_answered(kind, request, publish, client):
-    broker = request.getfixturevalue(kind)
-    listener = broker.listen()
-    publisher = publish(broker.url, self_test=lambda: {"manifest": "ok", "files": "model.tflite has changed"})
-    listener.wait(f"{SOURCE}/rgb/state")
-    for seq in range(1, 6):
-        publisher(made.event_message(seq))
-    assert until(lambda: len(events(listener)) == 5)
-    version = paho.MQTTv5 if kind == "broker" else paho.MQTTv311
-    teller = client(broker, f"{NODE}/rpc/+/reply/me", protocol=version)
-    reply = ask(teller, "history", {"boot": "b7f2", "after": 2, "limit": 2}, number=1)
-    assert [(event["seq"], event["offset"]) for event in reply["events"]] == [(3, 3), (4, 4)]
-    assert (reply["id"], reply["ok"], reply["more"]) == ("q1", True, True)
-    assert len(ask(teller, "history", {}, number=2)["events"]) == 5
-    assert ask(teller, "get_clip", {"event": "x"}, number=3)["error"] == "this node keeps no clips"
-    tested = ask(teller, "self_test", {}, number=4)
-    assert (tested["ok"], tested["error"]) == (False, "files: model.tflite has changed")
-    assert tested["steps"]["manifest"] == "ok"
-
-
-def test_an_answer_goes_only_below_its_question(broker, publish, client, caplog):
-    listener = broker.listen()
-    publish(broker.url)
-    listener.wait(f"{SOURCE}/rgb/state")
-    teller = client(broker, f"{NODE}/#")
-    question = {"schema": "rpc/1", "id": "q", "reply_to": f"{NODE}/policy/stop/set"}
-    teller.tell(f"{NODE}/rpc/history", question)
-    assert until(lambda: said(caplog, "where below its own topic"))
-
-
-def test_stats_account_for_every_event(broker, publish, monkeypatch):
-    monkeypatch.setattr("edge.vitals.STATS_SECONDS", 0.5)
-    listener = broker.listen()
-    publisher = publish(broker.url)
-    publisher(made.tick(1))
-    publisher(made.event_message(1))
-    listener.wait(f"{SOURCE}/event")
-    stats = until(lambda: [s for s in map(json.loads, listener.payloads(f"{NODE}/stats")) if s["seconds_judged"]])[0]
-    assert stats["latency_ms"] == {"p50": 21.3, "p95": 21.3, "p99": 21.3}
-    assert stats["outbox"]["event"]["produced"] == 1
-    assert (stats["mode"], stats["boot"]) == ("full", "b7f2")
-
-
-def test_all_state_is_published_again_to_a_broker_that_forgot_it(stopped_broker, publish, client):
-    broker = stopped_broker.start()
-    publisher = publish(broker.url)
-    listener = broker.listen()
-    listener.wait(f"{SOURCE}/rgb/state", "ON")
-    teller = client(broker, "x")
-    teller.tell(f"{SOURCE}/rgb/set", "OFF")
-    listener.wait(f"{SOURCE}/rgb/state", "OFF")
-    publisher(made.tick(1))
-    publisher(made.tick(2, 60.0))
-    assert until(lambda: [topic for topic, _ in listener.got if "/digest/" in topic])
-    listener.wait(f"{NODE}/health/source")
-    states = {topic: payload for topic, payload in listener.got if not topic.endswith(("tick", "/stats", "/set"))}
-    broker.stop()
-    again = broker.start().listen()
-    assert until(lambda: states.items() <= dict(again.got).items(), 10), states.items() - dict(again.got).items()
-
-
-def test_envelopes_and_home_assistant_are_by_choice(broker, publish):
-    listener = broker.listen("-V", "mqttv5", "-F", "%t %P|%p")
-    publisher = publish(broker.url, envelope="cloudevents", home_assistant=True)
-    publisher(made.event_message(1))
-    event = listener.wait(f"{SOURCE}/event")
-    assert "type:io.touchline.event.new" in event.partition("|")[0]
-    found = json.loads(listener.wait("homeassistant/device/truck1/config").partition("|")[2])
-    assert "cam2_rgb" in found["components"]
-
-
-def test_the_pub_tool_of_a_stranger_may_turn_a_switch(broker, publish):
-    listener = broker.listen()
-    publish(broker.url)
-    listener.wait(f"{SOURCE}/audio/state", "ON")
-    command = [program("mosquitto_pub"), "-p", str(broker.port), "-t", f"{SOURCE}/audio/set", "-m", "OFF", "-q", "1"]
-    subprocess.run(command, check=True)
-    listener.wait(f"{SOURCE}/audio/state", "OFF")

@@ -218,7 +218,7 @@ def test_what_the_access_list_forbids_is_said_once(tmp_path, publish, caplog):
     address = f"mqtt broker 127.0.0.1:{broker.port}"
     assert warnings(caplog) == [
         f"{address}: does not let us publish (check its access list); detection goes on",
-        "mqtt broker: a message on cam2/event is set aside as a dead letter: the broker refuses it (0x87)",
+        f"{address}: a message on cam2/event is set aside as a dead letter: the broker refuses it (0x87)",
     ]
 
 
