@@ -20,6 +20,7 @@ demo: .venv/.demo ## Detect events in a sample recording and see them arrive ove
 
 test: .venv/.dev ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
 	@scripts/apt-need mosquitto mosquitto-clients
+	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	$(STEP) "Format"
 	@$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory lint
@@ -28,6 +29,7 @@ test: .venv/.dev ## All checks and all tests, files untouched; one part: make te
 
 check: .venv/.dev ## Format, lint, check types and run the quick tests: before each commit
 	@scripts/apt-need mosquitto mosquitto-clients
+	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	@$(BIN)/ruff format .
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)

@@ -8,8 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 from . import __version__
 from .commands import (
@@ -25,9 +24,6 @@ from .commands import (
     speed,
     topic_level,
 )
-
-if TYPE_CHECKING:
-    from .config import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +47,11 @@ def _explain(error: Exception) -> int:
     from .config import ConfigError
     from .manifest import BundleError
     from .mqtt import MqttError
+    from .outbox import OutboxError
     from .sinks import SinkError
     from .sources import SourceError, SourceNotFoundError
 
-    if not isinstance(error, ConfigError | MqttError | SinkError | BundleError | SourceError):
+    if not isinstance(error, ConfigError | MqttError | OutboxError | SinkError | BundleError | SourceError):
         raise error
     sys.stderr.write(f"touchline: {error}\n")
     return USAGE_ERROR if isinstance(error, ConfigError | MqttError | SourceNotFoundError) else RUN_ERROR
@@ -85,7 +82,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
-    run.add_argument("--mqtt", metavar="URL", help="mqtt://[user[:password]@]host[:port][/base]")
+    run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
@@ -95,6 +92,7 @@ def _add_run(commands: Commands) -> None:
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
+    add_security_options(run)
 
 
 def _add_check(commands: Commands) -> None:
@@ -199,31 +197,11 @@ def _add_simulate(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .runtime import run
+    from .settings import configured
     from .sinks import Terminal
 
-    run(_config(arguments), [] if arguments.quiet else [Terminal()])
+    run(configured(arguments), [] if arguments.quiet else [Terminal()])
     return 0
-
-
-def _config(arguments: argparse.Namespace) -> Config:
-    """Lay the command line's options over the configuration file."""
-    from .config import Config, ConfigError, read_config
-
-    config = read_config(arguments.config) if arguments.config else Config()
-    source = replace(
-        config.source, url=arguments.source or config.source.url, pace=arguments.pace or config.source.pace
-    )
-    if not source.url:
-        msg = "no source: name a media file, or give source.url in the configuration"
-        raise ConfigError(msg)
-    return replace(
-        config,
-        source=source,
-        bundle=arguments.bundle or config.bundle,
-        threads=arguments.threads or config.threads,
-        jsonl=arguments.jsonl or config.jsonl,
-        mqtt=replace(config.mqtt, url=arguments.mqtt or config.mqtt.url),
-    )
 
 
 def _check(arguments: argparse.Namespace) -> int:

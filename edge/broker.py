@@ -75,7 +75,7 @@ class Connection:
         self._swap = threading.Lock()
         self._client: Client | None = None
         self._closed = self._answered = False
-        self._since = 0.0
+        self._since, self._attempt = 0.0, 0
         self._refusal: ssl.SSLError | None = None
         self._said: set[str] = set()
         self.up = False
@@ -183,15 +183,20 @@ class Connection:
     def _on_pre_connect(self, _client: Client, _userdata: object) -> None:
         self.up = self._answered = False
         self._refusal = None
+        self._attempt += 1
         if self._security is not None and self._tls is not None:
             self._security.renew(self._tls)  # what it raises is a failure to connect
 
     def _on_socket_open(self, client: Client, _userdata: object, _socket: object) -> None:
         if self._may_fall_back(client):
             # Some old brokers misread an MQTT 5 greeting with a last will, and wait for the rest of it.
-            timer = threading.Timer(ANSWER_SECONDS, lambda: None if self._answered else self._fall_back(client))
+            timer = threading.Timer(ANSWER_SECONDS, self._miss_answer, (client, self._attempt))
             timer.daemon = True
             timer.start()
+
+    def _miss_answer(self, client: Client, attempt: int) -> None:
+        if attempt == self._attempt and not self._answered:
+            self._fall_back(client)
 
     def _on_socket_close(self, _client: Client, _userdata: object, sock: object) -> None:
         # In TLS 1.3 a broker refuses our certificate only after the handshake, and paho hides what it says.

@@ -269,7 +269,7 @@ PARAMETERS: dict[str, Parameter] = {
     "base": Parameter("the first level or levels, the path of the address given to the device", "touchline"),
     "node": Parameter("the device, `[mqtt] node` or its host name", "truck1"),
     "source": Parameter("what the device watches, by default the file's name", "cam2"),
-    "role": Parameter("a modality", "audio", ("rgb", "flow", "audio", "record")),
+    "role": Parameter("a modality, or the file of every message", "audio", ("rgb", "flow", "audio", "record")),
     "component": Parameter("a part of the device", "outbox"),
     "switch": Parameter("a switch", "audio", SWITCHES),
     "minute": Parameter("the start of the minute in UTC, as `YYYYmmddTHHMM`", "20261123T1015"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.properties import Properties
 
 from .contract import Acknowledgement, Feedback, ModelDesired, ModelReported, PolicyState, RpcReply
@@ -72,10 +72,11 @@ class Control:
         *,
         base: str,
         folder: Path | None,
+        consumers: tuple[str, ...] = (),
         self_test: Callable[[], dict[str, str]] | None,
     ) -> None:
         self._post, self._stamp, self._roles, self.switches = post, stamp, roles, switches
-        self._node = f"{base}/{stamp.node}"
+        self._node, self._consumers = f"{base}/{stamp.node}", consumers
         self.names = tuple(name for name in (*ALWAYS, *roles))
         self._feedback = FeedbackFile(folder / f"feedback-{stamp.node}.jsonl") if folder else None
         self._self_test, self._testing = self_test, False
@@ -86,7 +87,8 @@ class Control:
         """Where commands come."""
         source = f"{self._node}/{self._stamp.source}"
         below = ("feedback", "model/desired", "policy/stop/set", "rpc/+")
-        return (f"{source}/+/set", *(f"{self._node}/{levels}" for levels in below))
+        acknowledged = (f"{source}/acknowledge/{name}" for name in self._consumers)
+        return (f"{source}/+/set", *(f"{self._node}/{levels}" for levels in below), *acknowledged)
 
     def announce(self) -> None:
         """Publish how everything stands."""
@@ -101,6 +103,8 @@ class Control:
 
     def heard(self, message: MQTTMessage) -> str | None:
         """Carry out a command, or refuse it, with no effect; returns why, for the node's health, once a minute."""
+        if not any(topic_matches_sub(topic, message.topic) for topic in self.topics()):
+            return None  # some brokers send all that is retained, asked for or not
         levels = message.topic[len(self._node) + 1 :]
         try:
             command = read_command(levels, bytes(message.payload), self._stamp.source, retained=message.retain)

@@ -12,6 +12,8 @@ IN_FLIGHT = 20
 """Messages that wait for the broker's answer at a time, as many as most brokers take by default."""
 KEPT = 4
 """Of those, kept for either lane while both have something to send."""
+ORDER_SECONDS = 1.0
+"""For so long after a connection the live lane waits for the backlog, so that a short one leaves the order as it is."""
 READ = 64
 """Items read from the outbox at a time."""
 LATE_NS = 10_000_000_000
@@ -55,8 +57,8 @@ class _Lane:
 class Drain:
     """Sends by `send(flight, late) -> mid`, or None for what must not be sent; all in its owner's thread.
 
-    The live lane, put since the connection came up, goes first; the backlog goes in order beside it. With `consumers`
-    an item is settled when all of them have acknowledged it, else when the broker has.
+    The live lane, put since the connection came up, goes first, except for a moment after that; the backlog goes in
+    order beside it. With `consumers` an item is settled when all of them have acknowledged it, else by the broker.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Drain:
         self._backlog, self._live = _Lane(), _Lane()
         self._started = self._highest = outbox.last if outbox else 0
         self._again: deque[tuple[float, Item]] = deque()
-        self._progress = self._pause_from = 0.0
+        self._progress = self._pause_from = self._in_order_until = 0.0
         self._pause, self._window, self._resent = RESEND_SECONDS, RESEND_ITEMS, 0
 
     @property
@@ -97,14 +99,14 @@ class Drain:
         """Take an event that no disk holds."""
         self._loose.append(payload)
 
-    def connected(self) -> None:
+    def connected(self, now: float) -> None:
         """Begin anew, from the lowest that is not settled: whatever was on its way may be lost."""
         self._loose.extendleft(flight.loose for flight in reversed(self._flying.values()) if flight.loose is not None)
         self._flying.clear()
         self._again.clear()
         last = self._outbox.last if self._outbox else 0
         self._backlog, self._live = _Lane(0, last), _Lane(last)
-        self._resent = 0
+        self._resent, self._in_order_until = 0, now + ORDER_SECONDS
 
     def run(self, now: float) -> bool:
         """Send what may be sent; True when nothing is left to send."""
@@ -184,7 +186,8 @@ class Drain:
         live, backlog = (lane.peek(self._outbox, self._settled) for lane in (self._live, self._backlog))
         old = sum(f.item is not None and f.item.offset <= (self._backlog.last or 0) for f in self._flying.values())
         new = len(self._flying) - old
-        if live is not None and (backlog is None or new < IN_FLIGHT - KEPT):
+        beside = now >= self._in_order_until and new < IN_FLIGHT - KEPT
+        if live is not None and (backlog is None or beside):
             return Flight(self._live.read.popleft())
         if backlog is not None and old < IN_FLIGHT - KEPT:
             return Flight(self._backlog.read.popleft())

@@ -24,7 +24,7 @@ FIELDS: dict[str, str] = {
     "frames": "pictures, or pairs of them, that this vote looked at; 1 for sound",
     "fusion": "how the modalities' votes became the decision",
     "id": "id of the event, the same in its `new`, `update` and `end` messages",
-    "RpcRequest.id": "id of the question, chosen by the asker; the answer repeats it",
+    "RpcRequest.id": "id of the question, chosen by the asker, 1 to 64 of `A-Z a-z 0-9 _ -`; the answer repeats it",
     "RpcReply.id": "id of the question that this answers",
     "label": "what is going on, one of `classes` of the node's info, or `unknown`",
     "Feedback.label": "the right label, where the verdict is `label`",

@@ -18,7 +18,19 @@ from .events import SegmenterConfig
 if TYPE_CHECKING:
     from .bundle import Bundle
 
-SCHEMAS = ("tick/1", "event/1", "info/1")
+SCHEMAS = (
+    "tick/1",
+    "event/1",
+    "info/1",
+    "gap/1",
+    "stats/1",
+    "health/1",
+    "digest/1",
+    "model-reported/1",
+    "policy/1",
+    "rpc-reply/1",
+)
+"""What a node sends; `contract` says where."""
 NANOSECONDS = 1_000_000_000
 
 

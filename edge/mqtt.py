@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -16,18 +15,18 @@ from paho.mqtt.properties import Properties
 
 from .broker import Connection, MqttError, MqttUrl
 from .config import Mqtt
-from .contract import SWITCHES, Acknowledgement
+from .contract import HOME_ASSISTANT, SWITCHES, Acknowledgement
 from .control import Control
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
-from .drain import Drain, Flight
-from .messages import EventMessage, Info, Message, MessageError, Stamp, Tick, encode, read_event
-from .outbox import Outbox, OutboxError
-from .outgoing import expiring, outgoing, outgoing_event
+from .drain import Drain
+from .messages import EventMessage, Info, Message, Stamp, Tick, encode
+from .outbox import OutboxError
 from .remote import RefusedError
-from .retained import Retained, State
+from .sender import Sender, open_outbox, past
 from .switches import Switches
 from .tls import Security
 from .vitals import Vitals
+from .wire import Wire
 
 __all__ = ["MqttError", "MqttPublisher", "MqttUrl"]
 
@@ -66,20 +65,29 @@ class MqttPublisher:
         self._mqtt, self._stamp = mqtt, stamp
         self._url = MqttUrl.parse(mqtt.url, user=mqtt.user, password_file=mqtt.password_file)
         self._node = f"{self._url.base}/{stamp.node}"
-        self._source = f"{self._node}/{stamp.source}"
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._retained, self._state_flying = Retained(), set[int]()
-        self._online, self._announce, self._closed = False, True, False
+        self._announce, self._closed = True, False
         self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
         self._produced = self._stored = self._dropped = 0
-        self._complaint, self._buried = "", set[str]()
+        self._complaint = ""
         self._control = Control(
-            self, stamp, roles, switches, base=self._url.base, folder=mqtt.folder, self_test=self_test
+            self,
+            stamp,
+            roles,
+            switches,
+            base=self._url.base,
+            folder=mqtt.folder,
+            consumers=mqtt.consumers,
+            self_test=self_test,
         )
         self._connection = self._make_connection()
-        self._outbox = _open_outbox(mqtt, stamp)
-        self._drain = Drain(self._outbox, self._send, consumers=mqtt.consumers, now_ns=time.time_ns)
-        self._vitals = Vitals(self, stamp, switches, self._outbox)
+        self._wire = Wire(self._connection, self._node)
+        self._outbox = open_outbox(mqtt, stamp)
+        self._sender = Sender(
+            str(self), self._connection, stamp, node=self._node, outbox=self._outbox, form=mqtt.envelope
+        )
+        self._drain = Drain(self._outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
+        self._vitals = Vitals(self._wire, stamp, switches, self._outbox)
         self._birth(info)
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
         self._thread.start()
@@ -88,13 +96,12 @@ class MqttPublisher:
     def _make_connection(self) -> Connection:
         mqtt, source = self._mqtt, self._stamp.source
         security = Security(mqtt.ca, mqtt.certificate, mqtt.key, mqtt.alpn)
-        topics = [*self._control.topics(), *(f"{self._source}/acknowledge/{name}" for name in mqtt.consumers)]
         return Connection(
             self._url,
             # The same at every start, so that a new process takes over from one that the broker has not
             # missed yet, and the old one's last will comes before the new one's birth.
             f"touchline-{self._stamp.node}-{source}",
-            topics=[*topics, BIRTH_TOPIC] if mqtt.home_assistant else topics,
+            topics=(*self._control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant else ())),
             on_up=partial(self.later, self._up),
             on_down=self._down,
             on_message=lambda message: self.later(partial(self._heard, message)),
@@ -112,7 +119,7 @@ class MqttPublisher:
 
     def __call__(self, message: Message) -> None:
         """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
-        self.later(partial(self._take, message))
+        self.later(lambda: self._vitals.take(message, time.monotonic()))
         if isinstance(message, Tick):
             return
         payload = encode(message)
@@ -130,7 +137,8 @@ class MqttPublisher:
             return
         self.later(self._end)
         self._thread.join(CLOSE_SECONDS + 1)
-        self._closed, self._online = True, False
+        self._closed = True
+        self._wire.end()
         self._connection.close()
         waiting = 0
         if self._outbox is not None:
@@ -139,7 +147,7 @@ class MqttPublisher:
             self._outbox.close()
         while not self._inbox.empty():
             self._guard(self._inbox.get())  # events that the outbox could not take
-        lost = self._dropped + self._drain.loose
+        lost = self._dropped + self._sender.dropped + self._drain.loose
         if waiting:
             log.warning("%s: %d event messages wait for the next start", self, waiting)
         if lost:
@@ -151,19 +159,13 @@ class MqttPublisher:
         """Do something in the publisher's thread."""
         self._inbox.put(work)
 
-    def state(self, levels: str, payload: bytes | str, seconds: float | None = None) -> None:
-        """Set retained state below the node, for good or for some seconds."""
-        self._set(f"{self._node}/{levels}", payload, None if seconds is None else time.monotonic() + seconds)
-
-    def passing(self, levels: str, payload: bytes) -> None:
-        """Publish what is lost while the broker is away."""
-        if self._online and self._connection.up:
-            self._connection.publish(f"{self._node}/{levels}", payload)
+    def state(self, levels: str, payload: bytes | str) -> None:
+        """Set retained state below the node."""
+        self._wire.state(levels, payload)
 
     def answer(self, topic: str, payload: bytes, properties: Properties | None) -> None:
         """Publish an answer."""
-        if self._connection.up:
-            self._connection.publish(topic, payload, qos=1, properties=properties)
+        self._wire.answer(topic, payload, properties)
 
     def acknowledged(self, consumer: str, what: Acknowledgement) -> None:
         """A consumer has committed; RefusedError if that cannot be."""
@@ -175,12 +177,7 @@ class MqttPublisher:
 
     def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
         """Events that are kept, and whether there are more."""
-        if self._outbox is None:
-            msg = "this node keeps no history"
-            raise OutboxError(msg)
-        stream, found = self._outbox.stream, self._outbox.history(after, limit + 1)
-        events = [replace(read_event(payload), stream=stream, offset=at, late=True) for at, payload in found[:limit]]
-        return tuple(events), len(found) > limit
+        return past(self._outbox, after, limit)
 
     # The thread.
 
@@ -206,7 +203,7 @@ class MqttPublisher:
     def _routine(self) -> None:
         now = time.monotonic()
         sent_all = False
-        if self._online and self._connection.up:
+        if self._wire.up:
             sent_all = self._drain.run(now)
             if sent_all:
                 self._drain.resend_due(now)
@@ -216,11 +213,10 @@ class MqttPublisher:
         elif now >= self._due:
             self._due = now + 1
             self._vitals.look(now, memory=self._drain.loose)
-            for topic in self._retained.expire(now):
-                self._publish(topic, State(b""))
+            self._wire.expire(now)
 
     def _watch(self, now: float) -> None:
-        if not (self._drain.flying or self._state_flying):
+        if not (self._drain.flying or self._wire.unanswered):
             self._progress = now
         elif now - self._progress > WATCHDOG_SECONDS:
             log.warning("%s: has answered nothing for %.0f s and is connected anew", self, WATCHDOG_SECONDS)
@@ -232,10 +228,10 @@ class MqttPublisher:
         self._vitals.end()
 
     def _end_when_done(self, now: float, *, sent_all: bool) -> None:
-        if not (self._online and self._connection.up):
+        if not self._wire.up:
             self._closed = self._connection.failing or now > self._ending
         elif self._stopping:
-            self._closed = not self._state_flying or now > self._stopping + CONSUMER_SECONDS
+            self._closed = not self._wire.unanswered or now > self._stopping + CONSUMER_SECONDS
         else:
             taken = sent_all and not self._drain.flying and self._stored == self._produced
             self._taken_at = (self._taken_at or now) if taken else 0.0
@@ -255,25 +251,20 @@ class MqttPublisher:
             found = discovery(
                 self._url.base, self._stamp.node, self._stamp.source, model=self._stamp.model, switches=names
             )
-            self._set(found.topic, found.payload)
+            self._wire.set(found.topic, found.payload)
 
     def _up(self) -> None:
         if self._announce:
             log.info("%s: connected, publishing under %s", self, self._node)
-        self._announce, self._online, self._progress = False, True, time.monotonic()
-        self._state_flying.clear()
-        for topic, state in self._retained:
-            self._publish(topic, state)
-        self._drain.connected()
+        self._announce, self._progress = False, time.monotonic()
+        self._wire.begin()
+        self._drain.connected(self._progress)
 
     def _down(self, sentence: str) -> None:
         # In paho's thread.
         retried = "" if self._connection.up else " and the connection is retried"
         log.warning("%s; detection goes on%s", sentence, retried)
         self._announce = True
-
-    def _take(self, message: Message) -> None:
-        self._vitals.take(message, time.monotonic())
 
     def _keep(self, payload: bytes) -> None:
         self._stored += 1
@@ -288,69 +279,21 @@ class MqttPublisher:
         else:
             self._keep(payload)
 
-    def _set(self, topic: str, payload: bytes | str, until: float | None = None) -> None:
-        state = self._retained.set(topic, payload, until)
-        if state is not None:
-            self._publish(topic, state)
-
-    def _publish(self, topic: str, state: State) -> None:
-        if self._online and self._connection.up:
-            expires = state.until is not None and self._connection.speaks_5
-            properties = expiring((state.until or 0) - time.monotonic()) if expires else None
-            mid = self._connection.publish(topic, state.payload, qos=1, retain=True, properties=properties)
-            self._state_flying.add(mid)
-
-    def _send(self, flight: Flight, late: bool) -> int | None:  # noqa: FBT001 - the drain calls it so
-        mqtt5, form, levels = self._connection.speaks_5, self._mqtt.envelope, f"{self._stamp.source}/event"
-        try:
-            if flight.item is not None and self._outbox is not None:
-                stream = self._outbox.stream
-                out = outgoing(flight.item, self._stamp, stream, late=late, mqtt5=mqtt5, form=form)
-            else:
-                out = outgoing_event(read_event(flight.loose or b""), levels, mqtt5=mqtt5, form=form)
-        except MessageError as error:
-            self._bury(flight, str(error))
-            return None
-        most = self._connection.most_bytes
-        if most is not None and out.bytes > most:
-            self._bury(flight, f"it has {out.bytes} bytes, the broker takes {most}")
-            return None
-        return self._connection.publish(f"{self._node}/{out.levels}", out.payload, qos=1, properties=out.properties)
-
-    def _bury(self, flight: Flight, why: str) -> None:
-        """Set aside what can never be sent; said once for each topic."""
-        if flight.item is None or self._outbox is None:
-            self._dropped += 1
-            return
-        self._outbox.dead(flight.item.offset, why)
-        if flight.item.topic not in self._buried:
-            self._buried.add(flight.item.topic)
-            log.warning("%s: a message on %s is set aside: %s", self, flight.item.topic, why)
-
     def _answered(self, mid: int) -> None:
         self._progress = time.monotonic()
-        self._state_flying.discard(mid)
+        self._wire.answered(mid)
         self._drain.answered(mid, self._progress)
 
     def _refused(self, mid: int, reason: int) -> None:
         flight = self._drain.refused(mid, reason, time.monotonic())
         if flight is not None:
-            self._bury(flight, f"the broker refuses it ({reason:#04x})")
+            self._sender.bury(flight, f"the broker refuses it ({reason:#04x})")
 
     def _heard(self, message: MQTTMessage) -> None:
         if message.topic == BIRTH_TOPIC:
             if message.payload == BIRTH.encode():
-                for topic, state in self._retained:
-                    if not topic.startswith(self._node):
-                        self._publish(topic, state)
+                self._wire.again(HOME_ASSISTANT["home_assistant"].address.format(node=self._stamp.node))
             return
         why = self._control.heard(message)
         if why is not None:
             self._vitals.refused(self._control.refused, why)
-
-
-def _open_outbox(mqtt: Mqtt, stamp: Stamp) -> Outbox | None:
-    if mqtt.folder is None:
-        return None
-    file = mqtt.folder / f"outbox-{stamp.node}-{stamp.source}.db"
-    return Outbox(file, quota_bytes=mqtt.outbox_mb * 2**20)

@@ -161,7 +161,7 @@ class Outbox:
     def dead_letters(self) -> list[DeadLetter]:
         """Give what was set aside, in order."""
         rows = self._read("SELECT offset, kind, topic, payload, reason FROM dead ORDER BY offset", ())
-        return [DeadLetter(*row[:3], payload=zlib.decompress(row[3]), reason=row[4]) for row in rows]
+        return [DeadLetter(at, kind, topic, zlib.decompress(packed), why) for at, kind, topic, packed, why in rows]
 
     def history(self, after: tuple[str, int] | None = None, limit: int = 100) -> list[tuple[int, bytes]]:
         """Give events with their offsets as they were put, delivered or not, in order: those that followed `after`.
@@ -250,11 +250,12 @@ class Outbox:
                 if ending:
                     return
             else:
-                for operation, result in zip(waiting, results, strict=True):
-                    operation.succeed(result)
                 if self._failure:
                     log.warning("%s: can be written again", self.path)
-                self._failure, pause, waiting = "", 0.0, []
+                self._failure, pause = "", 0.0
+                for operation, result in zip(waiting, results, strict=True):
+                    operation.succeed(result)
+                waiting = []
 
     def _gather(self, waiting: list[_Operation], *, block: bool) -> bool:
         """Take what waits; True when the end was asked for."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from .clip import MODALITIES, UNKNOWN, Clip, Second, Vote
+from .clip import MODALITIES, UNKNOWN, Clip, Modality, Second, Vote
 from .features import features
 from .fusion import vote
 
@@ -24,10 +25,10 @@ class Pipeline:
         self._models = {name: bundle.model(name, threads) for name in MODALITIES if name in bundle.manifest.models}
         self._fusion = bundle.fusion
 
-    def __call__(self, clip: Clip) -> Second | None:
-        """Decide what a clip shows; None when it holds nothing that the bundle's models judge."""
+    def __call__(self, clip: Clip, without: Collection[Modality] = ()) -> Second | None:
+        """Decide what a clip shows; None when it holds nothing that the bundle's models, but those `without`, judge."""
         began = time.perf_counter()
-        votes = self.votes(clip)
+        votes = self.votes(clip, without)
         if not votes:
             return None
         decision = self._fusion(votes)
@@ -46,11 +47,11 @@ class Pipeline:
             faults=clip.faults,
         )
 
-    def votes(self, clip: Clip) -> tuple[Vote, ...]:
-        """Ask each model that the clip has media for."""
+    def votes(self, clip: Clip, without: Collection[Modality] = ()) -> tuple[Vote, ...]:
+        """Ask each model that the clip has media for, but those `without`."""
         votes = []
         for name, model in self._models.items():
-            tensor = features(clip, self._manifest, name)
+            tensor = None if name in without else features(clip, self._manifest, name)
             if tensor is not None:
                 temperature = self._manifest.models[name].temperature
                 votes.append(vote(name, model(tensor), self._manifest.labels, temperature))

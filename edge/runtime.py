@@ -7,11 +7,13 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from .bundle import DEMO, Bundle
-from .clip import Event, Second
+from .check import check
+from .clip import Clip, Event, Second
 from .config import Config
 from .events import Segmenter
 from .messages import Message, Stamp, event_message, info, tick, topic_id
@@ -19,6 +21,7 @@ from .mqtt import MqttPublisher
 from .pipeline import Pipeline
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
+from .switches import Switches
 from .windows import Windower, clips
 
 CLIPS_AHEAD = 2
@@ -28,8 +31,9 @@ CLIPS_AHEAD = 2
 def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
-    Raises BundleError, SourceError, MqttError or SinkError before anything is sent, SourceError later only when
-    nothing in the source could be decoded. Events that are open when the media or the process ends are ended.
+    Raises BundleError, SourceError, MqttError, OutboxError or SinkError before anything is sent, SourceError later
+    only when nothing in the source could be decoded. Events that are open when the media or the process ends, or when
+    it is told to judge nothing, are ended.
     """
     bundle = Bundle.load(config.bundle or DEMO)
     pipeline = Pipeline(bundle, config.threads or None)
@@ -38,7 +42,8 @@ def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
         source, windower = open_media(config.source.url, bundle)
         stack.enter_context(source)
         stamp = make_stamp(config, bundle)
-        sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source)]
+        switches = Switches(off=() if config.mqtt.publish_ticks else ("publish_ticks",))
+        sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source, switches)]
         for sink in sinks:
             stack.callback(sink.close)
         segmenter = Segmenter(config.events, stamp.boot)
@@ -46,16 +51,21 @@ def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
         packets = paced(source) if config.source.pace == "realtime" else source
         try:
             for clip in ahead(clips(packets, windower), CLIPS_AHEAD):
-                second = pipeline(clip)
-                if second is not None:
-                    judged += 1
-                    records: list[Second | Event] = [second, *segmenter.push(second)]
-                    for record in records:
-                        deliver(to_message(record), sinks)
+                records = _judge(clip, pipeline, segmenter, switches)
+                judged += any(isinstance(record, Second) for record in records)
+                for record in records:
+                    deliver(to_message(record), sinks)
         finally:
             for event in segmenter.flush():
                 deliver(to_message(event), sinks)
     return judged
+
+
+def _judge(clip: Clip, pipeline: Pipeline, segmenter: Segmenter, switches: Switches) -> list[Second | Event]:
+    if not switches["enabled"]:
+        return list(segmenter.flush())
+    second = pipeline(clip, switches.left_out)
+    return [] if second is None else [second, *segmenter.push(second)]
 
 
 def open_media(url: str, bundle: Bundle) -> tuple[Source, Windower]:
@@ -90,11 +100,22 @@ def stamper(stamp: Stamp) -> Callable[[Second | Event], Message]:
     return to_message
 
 
-def _configured_sinks(config: Config, bundle: Bundle, stamp: Stamp, source: Source) -> list[Sink]:
+def _configured_sinks(config: Config, bundle: Bundle, stamp: Stamp, source: Source, switches: Switches) -> list[Sink]:
     sinks: list[Sink] = []
     if config.jsonl:
-        sinks.append(JsonLines(Path(config.jsonl)))
+        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"]))
     if config.mqtt.url:
-        roles = [name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)]
-        sinks.append(MqttPublisher(config.mqtt.url, stamp, info(bundle, stamp, config.events), roles))
+        roles: list[str] = [
+            name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)
+        ]
+        if config.jsonl:
+            roles.append("record")
+        birth = info(bundle, stamp, config.events)
+        test = partial(self_test, bundle)
+        sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test))
     return sinks
+
+
+def self_test(bundle: Bundle) -> dict[str, str]:
+    """Do again what the bundle did where it was made: each step of `touchline check` with `ok` or what is wrong."""
+    return {step.name: "ok" if step.ok else step.detail for step in check(bundle.path)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -69,10 +69,10 @@ def deliver(message: Message, sinks: Sequence[Sink]) -> None:
 
 
 class JsonLines:
-    """Writes each message as one line of JSON, at once; an older file at `path` is replaced."""
+    """Writes each message as one line of JSON, at once, while `recording`; an older file at `path` is replaced."""
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str | Path, recording: Callable[[], bool] = lambda: True) -> None:
+        self._path, self._recording = Path(path), recording
         try:
             self._file = self._path.open("wb", buffering=0)
         except OSError as error:
@@ -85,6 +85,8 @@ class JsonLines:
 
     def __call__(self, message: Message) -> None:
         """Append one line in one write."""
+        if not self._recording():
+            return
         line = (b"\n" if self._torn else b"") + encode(message) + b"\n"
         self._torn = True  # until all of it is written
         if self._file.write(line) != len(line):

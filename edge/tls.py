@@ -46,20 +46,18 @@ class Security:
                 msg = f"alpn: {self.alpn!r} must be a protocol's name in ASCII, such as x-amzn-mqtt-ca"
                 raise MqttError(msg)
             context.set_alpn_protocols([self.alpn])
-        if self.ca:
-            _trust(context, self.ca)
-        else:
+        if not self.ca:
             context.load_default_certs()
-        self._identify(context)
+        self._load(context)
         return context
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Take our certificate from its files again, before a connection: it may have been renewed.
+        """Read the files again, before a connection: they may have been renewed.
 
-        TlsFailure says that it cannot be used now, by its date or otherwise.
+        TlsFailure says that one cannot be used now, by its date or otherwise.
         """
         try:
-            self._identify(context)
+            self._load(context)
         except MqttError as error:
             raise TlsFailure(str(error)) from None
         if self.certificate:
@@ -67,7 +65,9 @@ class Security:
         if self.ca:
             _check_dates(self.ca, "the authority's certificate", _certificates(self.ca))
 
-    def _identify(self, context: ssl.SSLContext) -> None:
+    def _load(self, context: ssl.SSLContext) -> None:
+        if self.ca:
+            _trust(context, self.ca)
         if not self.certificate:
             if self.key:
                 msg = f"{self.key}: a key without its certificate; name that too"

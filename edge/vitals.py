@@ -50,6 +50,7 @@ class Vitals:
         self._figures.push(message)
         if isinstance(message, Tick):
             self._tick_at = now
+            self._report("source", "ok", "is judged")
             if self._switches["publish_ticks"]:
                 self._post.passing(f"{self._stamp.source}/tick", msgspec.json.encode(message))
         else:
@@ -63,10 +64,8 @@ class Vitals:
             self._stats_due = now + STATS_SECONDS
             self._post.passing("stats", msgspec.json.encode(self._stats(now)))
         self._report("outbox", *self._outbox_health(memory))
-        if self._tick_at:
-            stale = now - self._tick_at > STALE_SECONDS and self._switches["enabled"]
-            sentence = "nothing could be judged lately" if stale else "is judged"
-            self._report("source", "stale" if stale else "ok", sentence)
+        if self._tick_at and now - self._tick_at > STALE_SECONDS and self._switches["enabled"]:
+            self._report("source", "stale", f"nothing was judged for {STALE_SECONDS:.0f} s")
 
     def refused(self, count: int, latest: str) -> None:
         """Commands were refused."""

@@ -107,6 +107,12 @@ class Site:
     def url(self) -> str:
         return f"mqtts://localhost:{self.broker.port}"
 
+    def options(self, name: str) -> list[str]:
+        """What `mosquitto_sub` needs to come in as `devices/X` or `consumers/X`."""
+        port = self.broker.port if name.startswith("devices/") else self.consumers_port
+        mine = ["--cert", self.authority / f"{name}.crt", "--key", self.authority / f"{name}.key"]
+        return ["-h", "localhost", "-p", str(port), "--cafile", self.authority / "ca.crt", *mine]
+
 
 def device(authority: Authority, name: str = "devices/truck1", ca: str = "ca.crt") -> Security:
     """How somebody whom the authority knows connects."""

@@ -85,7 +85,7 @@ def test_an_unknown_second_says_so():
 
 def test_the_birth_says_what_the_node_is():
     got = json.loads(encode(made.INFO))
-    assert got["schemas"] == ["tick/1", "event/1", "info/1"]
+    assert got["schemas"][:3] == ["tick/1", "event/1", "info/1"]
     assert got["events"] == json.loads(json.dumps(SegmenterConfig().__dict__))
     assert (got["classes"], got["sources"]) == (list(made.LABELS), ["cam2"])
 

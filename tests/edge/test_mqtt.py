@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import made
@@ -18,6 +19,8 @@ import pytest
 from brokers import free_port, mosquitto, until
 
 from edge import mqtt
+from edge.config import Mqtt
+from edge.digest import Minutes, minute_id
 from edge.messages import encode, read_event
 from edge.mqtt import MqttError, MqttPublisher, MqttUrl
 
@@ -32,8 +35,9 @@ def publish(caplog):
     caplog.set_level(logging.INFO)
     opened = []
 
-    def open_publisher(url):
-        opened.append(MqttPublisher(url, made.STAMP, made.INFO, ROLES))
+    def open_publisher(url, *, switches=None, self_test=None, roles=ROLES, **settings):
+        mqtt = Mqtt(url=url, **settings)
+        opened.append(MqttPublisher(mqtt, made.STAMP, made.INFO, roles, switches=switches, self_test=self_test))
         return opened[-1]
 
     yield open_publisher
@@ -49,6 +53,18 @@ def silent_threads():
     yield
     threading.excepthook = hook
     assert died == []
+
+
+def events(listener, topic=f"{SOURCE}/event"):
+    return [read_event(payload.encode()) for payload in listener.payloads(topic)]
+
+
+def as_made(listener):
+    """The events that came, without what the outbox added; that has to be there, and in order."""
+    came = events(listener)
+    assert [event.offset for event in came] == sorted({event.offset for event in came})
+    assert len({event.stream for event in came}) == 1
+    return [replace(event, stream=None, offset=None, late=False) for event in came]
 
 
 def warnings(caplog):
@@ -111,6 +127,7 @@ def test_a_stranger_sees_birth_ticks_events_and_a_clean_end(broker, publish):
     publisher = publish(broker.url)
     listener.wait(f"{SOURCE}/label", "none")
     sent = [made.event_message(1), made.event_message(2, "end")]
+    [digest] = [*(minutes := Minutes()).push(made.tick(1)), *minutes.flush()]
     publisher(made.tick(1))
     publisher(sent[0])
     listener.wait(f"{SOURCE}/label", "badminton")
@@ -122,11 +139,15 @@ def test_a_stranger_sees_birth_ticks_events_and_a_clean_end(broker, publish):
     for role in ROLES:
         assert listener.payloads(f"{SOURCE}/status/{role}") == ["online", "offline"]
     assert listener.payloads(f"{SOURCE}/tick") == [encode(made.tick(1)).decode()]
-    assert [read_event(payload.encode()) for payload in listener.payloads(f"{SOURCE}/event")] == sent
+    assert as_made(listener) == sent
+    assert not any(event.late for event in events(listener))
     assert listener.payloads(f"{SOURCE}/label") == ["none", "badminton", "none"]
     assert {topic for topic, _ in listener.got} == {
         *(f"{NODE}/{name}" for name in ("status", "info", "cam2/label", "cam2/tick", "cam2/event")),
+        *(f"{NODE}/{name}" for name in ("model/reported", "policy/state", "health/outbox", "health/source")),
         *(f"{SOURCE}/status/{role}" for role in ROLES),
+        *(f"{SOURCE}/{switch}/state" for switch in ("enabled", "publish_ticks", *ROLES)),
+        f"{SOURCE}/digest/{minute_id(digest)}",
     }
 
 
@@ -171,7 +192,7 @@ def test_a_new_process_takes_over_from_a_lost_one(broker, publish):
     listener = broker.listen()
     publish(broker.url)
     listener.wait(f"{NODE}/status", "online")
-    again = MqttPublisher(broker.url, made.STAMP, made.INFO, ROLES)
+    again = MqttPublisher(Mqtt(url=broker.url, outbox="none"), made.STAMP, made.INFO, ROLES)
     assert until(lambda: listener.payloads(f"{NODE}/status")[:3] == ["online", "offline", "online"])
     again.close()
 
@@ -194,10 +215,11 @@ def test_what_the_access_list_forbids_is_said_once(tmp_path, publish, caplog):
     publisher(made.event_message())
     publisher.close()
     broker.close()
-    expected = (
-        f"mqtt broker 127.0.0.1:{broker.port}: does not let us publish (check its access list); detection goes on"
-    )
-    assert warnings(caplog) == [expected]
+    address = f"mqtt broker 127.0.0.1:{broker.port}"
+    assert warnings(caplog) == [
+        f"{address}: does not let us publish (check its access list); detection goes on",
+        "mqtt broker: a message on cam2/event is set aside as a dead letter: the broker refuses it (0x87)",
+    ]
 
 
 @pytest.mark.parametrize("user", ["me:wrong@", ""])
@@ -210,7 +232,7 @@ def test_a_wrong_password_is_said_once(locked_broker, publish, caplog, user):
     address = f"mqtt broker 127.0.0.1:{locked_broker.port}"
     assert warnings(caplog) == [f"{address}: wrong user name or password{AGAIN}"]
     publisher.close()
-    assert warnings(caplog)[1:] == [f"{address}: 16 event messages were not delivered"]
+    assert warnings(caplog)[1:] == [f"{address}: 16 event messages wait for the next start"]
     assert "wrong@" not in caplog.text
 
 
@@ -265,7 +287,7 @@ def test_events_wait_for_a_broker_that_starts_late(stopped_broker, publish, capl
     assert until(lambda: warnings(caplog))
     listener = stopped_broker.start().listen()
     assert until(lambda: len(listener.payloads(f"{SOURCE}/event")) >= 100)
-    assert [read_event(payload.encode()) for payload in listener.payloads(f"{SOURCE}/event")] == sent
+    assert as_made(listener) == sent
     publisher.close()
     assert len(warnings(caplog)) == 1
 
@@ -284,7 +306,7 @@ def test_a_restarted_broker_gets_the_birth_again_and_no_stale_label(stopped_brok
     listener.wait(f"{NODE}/info")
     listener.wait(f"{SOURCE}/status/audio", "online")
     assert until(lambda: len(listener.payloads(f"{SOURCE}/event")) >= 2)
-    assert [read_event(payload.encode()).seq for payload in listener.payloads(f"{SOURCE}/event")] == [2, 3]
+    assert [event.seq for event in events(listener)] == [2, 3]
     publisher.close()
     listener.wait(f"{NODE}/status", "stopped")
     assert listener.payloads(f"{SOURCE}/label") == ["golf"]
@@ -307,7 +329,7 @@ def test_what_a_dead_broker_did_not_acknowledge_is_sent_again_but_no_stale_state
     assert until(lambda: len(listener.payloads(f"{SOURCE}/event")) >= 2)
     publisher.close()
     listener.wait(f"{NODE}/status", "stopped")
-    assert [read_event(payload.encode()).seq for payload in listener.payloads(f"{SOURCE}/event")] == [1, 2]
+    assert [event.seq for event in events(listener)] == [1, 2]
     assert listener.payloads(f"{SOURCE}/label") == ["golf"]
 
 
@@ -326,7 +348,7 @@ def test_falls_back_to_311(old_broker, publish, caplog):
 
 def test_what_waits_is_bounded_and_counted(publish, caplog, monkeypatch):
     monkeypatch.setattr(mqtt, "MAX_WAITING", 10)
-    publisher = publish(f"mqtt://127.0.0.1:{free_port()}")
+    publisher = publish(f"mqtt://127.0.0.1:{free_port()}", outbox="none")
     for seq in range(15):
         publisher(made.event_message(seq))
     assert until(lambda: warnings(caplog))
@@ -343,5 +365,5 @@ def test_a_short_run_is_delivered_before_the_end(broker, publish):
         publisher(made.event_message(seq))
     publisher.close()
     listener.wait(f"{NODE}/status", "stopped")
-    seqs = [read_event(payload.encode()).seq for payload in listener.payloads(f"{SOURCE}/event")]
+    seqs = [event.seq for event in events(listener)]
     assert seqs == list(range(500))

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -31,6 +32,8 @@ REFRESH = "run: python -m edge.schemas docs"
 @pytest.fixture(scope="session")
 def official(tmp_path_factory) -> dict:
     """The schema of AsyncAPI 3.0 documents, by the AsyncAPI project."""
+    if shutil.which("npm") is None:
+        pytest.fail("npm is not installed: apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("asyncapi")
     for file in (ROOT / "tests" / "asyncapi").glob("package*.json"):
         shutil.copy(file, folder)
@@ -74,6 +77,40 @@ def test_a_schema_refuses_what_the_reader_refuses(change, complaint):
 
 def test_a_schema_takes_keys_that_a_newer_sender_added():
     Draft202012Validator(schema(TOPICS["event"].payload)).validate({**example("event"), "robot": {"x": 1}})
+
+
+def spoilt(message: dict, random: Random) -> dict:
+    """The message with one key, at any depth, gone or holding something else."""
+    new = copy.deepcopy(message)
+    node = new
+    while True:
+        key = random.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if not isinstance(node[key], dict | list) or not node[key] or random.random() < 0.4:
+            break
+        node = node[key]
+    if random.random() < 0.3 and key != "schema":  # which the reader takes for granted
+        del node[key]
+    else:
+        node[key] = random.choice([None, True, 0, -1, 1.5, "x", "", [], {}, [1], ["a"], {"a": 1}, 2**70])
+    return new
+
+
+@pytest.mark.parametrize("name", [name for name, topic in TOPICS.items() if isinstance(topic.payload, type)])
+def test_a_schema_and_the_reader_agree_on_what_is_wrong(name):
+    random = Random(20261123)
+    validator, decoder = Draft202012Validator(schema(TOPICS[name].payload)), msgspec.json.Decoder(TOPICS[name].payload)
+    verdicts = set()
+    for _ in range(200):
+        message = spoilt(example(name), random)
+        try:
+            decoder.decode(json.dumps(message))
+        except msgspec.ValidationError:
+            taken = False
+        else:
+            taken = True
+        assert validator.is_valid(message) == taken, message
+        verdicts.add(taken)
+    assert False in verdicts
 
 
 def test_every_field_has_a_meaning_and_every_meaning_a_field():
