@@ -96,7 +96,7 @@ def holds(example: Example, events) -> bool:
 @pytest.mark.parametrize(("faults", "seed"), [(UNEXPLAINED, 1), (UNEXPLAINED[1:], 2)], ids=["all", "no-reconnects"])
 def test_the_store_is_the_match(broker, example, match, faults, seed):
     example.start(broker)
-    simulate(match[0], broker.url, Playing(speed=0, faults=faults, seed=seed, stay=3.5))
+    simulate(match[0], broker.url, Playing(speed=30, faults=faults, seed=seed, stay=3.5))
     assert holds(example, match[1])
     assert len(example.stored()) == 60
     printed = [line for line in example.lines if " truck1/cam2  " in line]
