@@ -31,6 +31,15 @@ DRAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
+class Load:
+    """Events a second, for how many seconds, and how many at once after that."""
+
+    rate: float
+    seconds: float
+    burst: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One way to publish: events produced until the kill and after it, those that never arrived, and the costs.
 
@@ -45,37 +54,37 @@ class Outcome:
     cores: float
 
 
-def paced(publish: Any, rate: float, seconds: float, burst: int, out: str, boot: str) -> None:  # noqa: ANN401
+def paced(publish: Any, load: Load, out: str, boot: str) -> None:  # noqa: ANN401
     """Publish at a rate, then a burst; write down each event that was handed over, and what it took."""
     began, spent, cpu = time.monotonic(), [], time.process_time()
     with Path(out).open("a", buffering=1, encoding="utf-8") as file:
-        for seq in range(1, round(rate * seconds) + burst + 1):
+        for seq in range(1, round(load.rate * load.seconds) + load.burst + 1):
             one = event(boot, seq)
             before = time.perf_counter()
             publish(one)
             spent.append(time.perf_counter() - before)
             file.write(f"{boot} {seq}\n")
-            if seq <= rate * seconds:
-                time.sleep(max(0.0, began + seq / rate - time.monotonic()))
+            if seq <= load.rate * load.seconds:
+                time.sleep(max(0.0, began + seq / load.rate - time.monotonic()))
     took = time.monotonic() - began
     spent.sort()
     figures = {"p99": 1000 * spent[len(spent) * 99 // 100], "cores": (time.process_time() - cpu) / took}
     Path(f"{out}.json").write_text(json.dumps(figures), encoding="utf-8")
 
 
-def ours(life: Life, rate: float, seconds: float, burst: int) -> None:
+def ours(life: Life, load: Load) -> None:
     """Publish by the real publisher and outbox."""
     from device import open_publisher
 
     publisher = open_publisher(life)
-    paced(publisher, rate, seconds, burst, f"{life.acknowledged}.handed", publisher.boot)
+    paced(publisher, load, f"{life.acknowledged}.handed", publisher.boot)
     deadline = time.monotonic() + DRAIN_SECONDS
     while publisher.queued and time.monotonic() < deadline:
         time.sleep(0.05)
     publisher.close()
 
 
-def plain(port: int, out: str, rate: float, seconds: float, burst: int, boot: str) -> None:
+def plain(port: int, out: str, load: Load, boot: str) -> None:
     """Publish by paho alone, with its queue in memory."""
     client = Client(CallbackAPIVersion.VERSION2, client_id="plain")
     client.max_inflight_messages_set(20)
@@ -86,12 +95,12 @@ def plain(port: int, out: str, rate: float, seconds: float, burst: int, boot: st
     def publish(one: Any) -> None:  # noqa: ANN401 - an EventMessage
         last[:] = [client.publish(TOPIC, encode(one), qos=1)]
 
-    paced(publish, rate, seconds, burst, out, boot)
+    paced(publish, load, out, boot)
     last[0].wait_for_publish(DRAIN_SECONDS)
     client.disconnect()
 
 
-def measure(way: str, rate: float, seconds: float, burst: int) -> Outcome:
+def measure(way: str, load: Load) -> Outcome:
     """Publish in one way, undisturbed for the figures, then once more with a kill while the broker is away."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -109,15 +118,15 @@ def measure(way: str, rate: float, seconds: float, burst: int) -> Outcome:
 
         def process(boot: str) -> Any:  # noqa: ANN401 - a process
             if way == "ours":
-                return context.Process(target=ours, args=(life, rate, seconds, burst))
-            return context.Process(target=plain, args=(near.port, str(said), rate, seconds, burst, boot))
+                return context.Process(target=ours, args=(life, load))
+            return context.Process(target=plain, args=(near.port, str(said), load, boot))
 
         first = process("one")
         first.start()
         first.join()
         second = process("two")
         second.start()
-        time.sleep(seconds / 2)
+        time.sleep(load.seconds / 2)
         far.stop()
         time.sleep(1)  # in which messages wait
         if way == "mosquitto's bridge":
@@ -190,7 +199,8 @@ def main() -> int:
     where = machine()
     os.environ["PATH"] += ":/usr/sbin"
     ways = ("ours", "plain paho", "mosquitto's bridge")
-    found = [measure(way, arguments.rate, arguments.seconds, arguments.burst) for way in ways]
+    load = Load(arguments.rate, arguments.seconds, arguments.burst)
+    found = [measure(way, load) for way in ways]
     rows = [msgspec.to_builtins(outcome) for outcome in found]
     print(f"{machine_line(where)}\n")
     print(table(list(rows[0]), [row.values() for row in rows]))

@@ -1,4 +1,4 @@
-"""Kill Mosquitto, and the device with it, and count what a consumer has got: end-to-end delivery beside plain PUBACK."""
+"""Kill Mosquitto, and the device with it, and count what a consumer has got: end-to-end beside plain PUBACK."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def drain(events: int, rate: float) -> Outcome:
     waits = sorted(wait for boot, _, wait in came if boot != OLD)
     return Outcome(
         events, round(disk, 1), round(took, 1), events - len(set(old)), len(old) - len(set(old)),
-        sum(b < a for a, b in zip(old, old[1:], strict=False)), len(waits),
+        sum(b < a for a, b in pairwise(old)), len(waits),
         round(1000 * waits[len(waits) * 99 // 100], 1),
     )  # fmt: skip
 

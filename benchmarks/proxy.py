@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that spoils what passes: delay, bandwidth, slices, resets, silence, withheld acknowledgements."""
+"""A TCP proxy on loopback that spoils what passes: delay, bandwidth, slices, resets, silence, no acknowledgements."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Outbox:
         """Give up to `limit` stored messages with offsets above `offset`, and not above `upto`, in order."""
         sql = "SELECT offset, created_ns, kind, topic, payload FROM items WHERE offset > ? AND offset <= ?"
         rows = self._read(sql + " ORDER BY offset LIMIT ?", (offset, 2**62 if upto is None else upto, limit))
-        return [Item(at, created, kind, topic, zlib.decompress(packed)) for at, created, kind, topic, packed in rows]
+        return [Item(at, created, kind, topic, _unpack(packed)) for at, created, kind, topic, packed in rows]
 
     def delivered(self, offsets: Iterable[int]) -> None:
         """Settle messages in the next commit."""
@@ -161,7 +161,7 @@ class Outbox:
     def dead_letters(self) -> list[DeadLetter]:
         """Give what was set aside, in order."""
         rows = self._read("SELECT offset, kind, topic, payload, reason FROM dead ORDER BY offset", ())
-        return [DeadLetter(at, kind, topic, zlib.decompress(packed), why) for at, kind, topic, packed, why in rows]
+        return [DeadLetter(at, kind, topic, _unpack(packed), why) for at, kind, topic, packed, why in rows]
 
     def history(self, after: tuple[str, int] | None = None, limit: int = 100) -> list[tuple[int, bytes]]:
         """Give events with their offsets as they were put, delivered or not, in order: those that followed `after`.
@@ -173,7 +173,7 @@ class Outbox:
             (SELECT max(offset) FROM history WHERE boot = ? AND seq <= ?),
             (SELECT min(offset) - 1 FROM history WHERE boot = ?), 0) ORDER BY offset LIMIT ?"""
         boot, seq = after or ("", 0)
-        return [(offset, zlib.decompress(packed)) for offset, packed in self._read(sql, (boot, seq, boot, limit))]
+        return [(offset, _unpack(packed)) for offset, packed in self._read(sql, (boot, seq, boot, limit))]
 
     def accounting(self) -> dict[str, Accounting]:
         """Give what became of all messages, for each class, over all starts of the process."""
@@ -362,6 +362,14 @@ class _Operation:
 
 def _count(db: sqlite3.Connection, kind: str, account: str, number: int) -> None:
     db.execute(f"UPDATE accounts SET {account} = {account} + ? WHERE kind = ?", (number, kind))  # noqa: S608 - our names
+
+
+def _unpack(packed: bytes) -> bytes:
+    """Give a payload back; a damaged one is empty, which no reader takes for a message."""
+    try:
+        return zlib.decompress(packed)
+    except zlib.error:
+        return b""
 
 
 def _join(one: Hole, other: Hole) -> Hole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
 from .broker import Connection
@@ -73,5 +74,8 @@ def past(outbox: Outbox | None, after: tuple[str, int] | None, limit: int) -> tu
         msg = "this node keeps no history"
         raise OutboxError(msg)
     found = outbox.history(after, limit + 1)
-    events = [replace(read_event(text), stream=outbox.stream, offset=at, late=True) for at, text in found[:limit]]
+    events = []
+    for offset, payload in found[:limit]:
+        with suppress(MessageError):  # a damaged row must not hide the others
+            events.append(replace(read_event(payload), stream=outbox.stream, offset=offset, late=True))
     return tuple(events), len(found) > limit

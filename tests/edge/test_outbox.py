@@ -221,3 +221,12 @@ def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path, caplog):
     assert box.accounting()["event"].queued == 3 + stored == len(box.after(0, 100))
     assert box.failure == ""
     box.close()
+
+
+def test_a_damaged_row_hides_no_other(tmp_path):
+    box = Outbox(tmp_path / "o.db")
+    put(box, 3)
+    with sqlite3.connect(box.path) as db:
+        db.execute("UPDATE items SET payload = CAST('rubbish' AS BLOB) WHERE offset = 2")
+    assert [item.payload for item in box.after(0, 10)] == [b"x" * 10, b"", b"x" * 10]
+    box.close()
