@@ -127,7 +127,7 @@ def _run(*command: str) -> None:
 def main() -> int:
     """Run the script."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: sudo python benchmarks/power_cut.py --cuts 200 --json cuts.json"
+        description=__doc__, epilog="example: python benchmarks/power_cut.py --cuts 200 --json cuts.json (as root)"
     )
     parser.add_argument("--cuts", type=int, default=200, help="how often to cut the power, for each (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")

@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 COST = {"wall_ms", "cpu_ms"}
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks")
+FAULTS = (
+    "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
+)  # fmt: skip
+SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", *FAULTS)
 
 
 @pytest.fixture
