@@ -61,7 +61,12 @@ def test_a_recording_becomes_events_that_a_stranger_receives(broker: Broker, tmp
     assert listener.payloads(f"{node}/match/label")[-1] == "none"
 
     written = lines(tmp_path / "match.jsonl")
-    assert [json.dumps(m) for m in written if m["schema"] == "event/1"] == [json.dumps(json.loads(p)) for p in payloads]
+    received = [json.loads(payload) for payload in payloads]
+    assert [event["offset"] for event in received] == list(range(1, len(received) + 1))
+    assert len({event["stream"] for event in received}) == 1
+    # A file has no place in the outbox's stream; all else is the same, in the same order.
+    unsent = [json.dumps(event | {"stream": None, "offset": None}) for event in received]
+    assert [json.dumps(m) for m in written if m["schema"] == "event/1"] == unsent
     assert [m for m in written if m["schema"] == "tick/1"] == ticks
 
 
