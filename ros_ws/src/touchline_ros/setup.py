@@ -22,7 +22,16 @@ setup(
     entry_points={
         "console_scripts": [
             f"{node} = {NAME}.{node}:main"
-            for node in ("event_detector", "policy", "guard", "mqtt_gateway", "announcer", "recorder", "together")
+            for node in (
+                "event_detector",
+                "policy",
+                "guard",
+                "mqtt_gateway",
+                "announcer",
+                "recorder",
+                "player",
+                "together",
+            )
         ]
     },
 )
