@@ -138,6 +138,11 @@ class Guard:
     only `reset` ends it. `reason` says in words why it is not moving as proposed.
     """
 
+    _fresh: float | None
+    _latched: bool
+    _leaving: bool
+    _quiet: bool
+
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.state = State.INACTIVE
@@ -147,7 +152,6 @@ class Guard:
         self.age_seconds = 0.0
         """Of the observation behind the latest accepted proposal, when that came."""
         self._estop_pressed, self._estop_heard = False, -math.inf
-        self._fresh: float | None = None
         self._begin()
 
     def activate(self, now_seconds: float) -> None:
