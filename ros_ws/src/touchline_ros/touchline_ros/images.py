@@ -8,6 +8,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 
 class ImageError(Exception):
@@ -89,10 +90,10 @@ def compressed_frame(message: Any) -> av.VideoFrame:  # noqa: ANN401 - sensor_ms
     return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
 
 
-def _view(array: np.ndarray, layout: _Layout, width: int, *, big_endian: bool) -> av.VideoFrame:
+def _view(array: NDArray[np.uint8], layout: _Layout, width: int, *, big_endian: bool) -> av.VideoFrame:
     rows = array[:, : width * layout.pixel_bytes]
     if layout.format == "gray16le":
-        words = np.ascontiguousarray(rows).view(np.uint16)
+        words: NDArray[np.uint16] = np.ascontiguousarray(rows).view(np.uint16)
         return av.VideoFrame.from_numpy_buffer(words.byteswap() if big_endian else words, layout.format)
     if not rows.flags.c_contiguous:
         rows = np.ascontiguousarray(rows)  # rows are padded
@@ -100,7 +101,7 @@ def _view(array: np.ndarray, layout: _Layout, width: int, *, big_endian: bool) -
     return av.VideoFrame.from_numpy_buffer(shaped, layout.format)
 
 
-def _copy(array: np.ndarray, layout: _Layout, width: int, height: int) -> av.VideoFrame:
+def _copy(array: NDArray[np.uint8], layout: _Layout, width: int, height: int) -> av.VideoFrame:
     if layout.format == "nv21" and (width % 2 or height % 2):
         msg = f"nv21 has one colour for 2 x 2 pixels, and {width} x {height} is odd"
         raise ImageError(msg)
