@@ -77,6 +77,7 @@ def test_it_drives_within_the_envelope_and_leaves_with_zeros(world):
     assert all(0 <= message.linear.x <= 0.1 for message in bench.said)
     assert bench.guard.trigger_deactivate() == SUCCESS
     world.until(lambda: [speed(message) for message in bench.said[-20:]] == [0.0] * 20)
+    world.spin(0.3)
     count = len(bench.said)
     world.spin(0.3)
     assert len(bench.said) == count  # silent

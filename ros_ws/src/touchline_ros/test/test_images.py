@@ -23,6 +23,9 @@ def image(encoding: str, data: bytes, step: int, **changed) -> SimpleNamespace:
 def planes(frame: av.VideoFrame, layout) -> bytes:
     """What a driver would put into data: FFmpeg's planes without their padding."""
     rows = []
+    if layout.format == "yuv420p":
+        y, u, v = (np.frombuffer(memoryview(p), np.uint8).reshape(-1, p.line_size)[:, : p.width] for p in frame.planes)
+        return y.tobytes() + np.stack([v, u], -1).tobytes()
     for k, plane in enumerate(frame.planes):
         width = WIDTH * layout.pixel_bytes * (2 if layout.format == "nv24" and k else 1)
         rows.append(np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, :width].tobytes())
