@@ -1,0 +1,59 @@
+"""Several nodes in one process, run as `ros2 run` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import rclpy
+from lifecycle_msgs.srv import GetState
+from touchline_ros.together import NODES
+
+
+def together(*arguments: str, **options) -> subprocess.Popen[str]:
+    program = "import sys; from touchline_ros.together import main; sys.exit(main())"
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], text=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        ("guard,policy", "the guard runs alone, as a node that hangs would hang it too"),
+        ("policy,dancer", "there is no node 'dancer'; there are event_detector, policy"),
+        ("policy,policy", "policy is named twice"),
+    ],
+)
+def test_nodes_that_cannot_share_a_process_are_refused_in_one_sentence(nodes: str, why: str):
+    process = together("--nodes", nodes, stderr=subprocess.PIPE)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert why in said
+    assert "Traceback" not in said
+
+
+def test_every_node_of_one_process_answers_and_ends_with_it(world, tmp_path):
+    asker = world.add(rclpy.create_node("asker", context=world.context))
+    with (tmp_path / "said").open("w") as said:
+        process = together(
+            "--nodes",
+            ",".join(NODES),
+            "--ros-args",
+            "-r",
+            "__ns:=/robot1",
+            stdout=said,
+            stderr=said,
+            env=dict(os.environ),
+        )
+        try:
+            clients = {node: asker.create_client(GetState, f"/robot1/{node}/get_state") for node in NODES}
+            world.until(lambda: all(client.service_is_ready() for client in clients.values()), 60)
+            asked = [client.call_async(GetState.Request()) for client in clients.values()]
+            world.until(lambda: all(answer.done() for answer in asked))
+            assert {answer.result().current_state.label for answer in asked} == {"unconfigured"}
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0, (tmp_path / "said").read_text()
+    assert "Traceback" not in (tmp_path / "said").read_text()
