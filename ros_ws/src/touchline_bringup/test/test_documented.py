@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
+from launch_file import without_launch
 from rclpy.node import Node
 from touchline_ros.parameters import Setting
 
@@ -77,6 +78,16 @@ def parameter_tables() -> str:
     return "\n\n".join(blocks)
 
 
+def arguments() -> str:
+    """The arguments of the launch files, as Markdown."""
+    robot = without_launch("robot.launch.py")
+    rows = ["| argument | default | values | what |", "|---|---|---|---|"]
+    for name, default, description, choices in robot.ARGUMENTS:
+        shown = default.replace(f"{robot.HERE.parent}/", "")
+        rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {', '.join(choices)} | {description} |")
+    return "\n".join(rows)
+
+
 @cache
 def ends() -> tuple[End, ...]:
     """What the nodes have, asked once."""
@@ -84,6 +95,7 @@ def ends() -> tuple[End, ...]:
 
 
 GENERATED: dict[str, Callable[[], str]] = {
+    "arguments": arguments,
     "parameters": parameter_tables,
     "topics": lambda: topic_table(ends()),
     "services": lambda: service_table(ends()),

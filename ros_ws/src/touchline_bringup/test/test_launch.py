@@ -8,27 +8,15 @@ import json
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from launch_file import LAUNCH, without_launch
 from touchline_ros.together import NODES
 
-LAUNCH = Path(__file__).parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 
 
-def without_launch(path: Path) -> SimpleNamespace:
-    """Run a launch file but for its imports of `launch`, which not every ROS has: its plain functions and tables."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.ImportFrom) and str(node.module).startswith("launch"))
-    ]
-    names = {"__file__": str(path), "__name__": path.stem}
-    exec(compile(tree, path, "exec"), names)
-    return SimpleNamespace(**names)
-
-
-ROBOT = without_launch(LAUNCH / "robot.launch.py")
+ROBOT = without_launch("robot.launch.py")
 DEFAULTS = {name: default for name, default, *_ in ROBOT.ARGUMENTS}
 
 
