@@ -69,7 +69,7 @@ def test_every_argument_is_described(path: Path):
 def test_ros2_launch_brings_the_detector_up_and_down(tmp_path: Path, composition: str):
     if shutil.which("ros2") is None:
         pytest.skip("there is no `ros2` on PATH")
-    environment = dict(os.environ) | {"ROS_DOMAIN_ID": str(1 + os.getpid() % 100), "ROS_LOG_DIR": str(tmp_path)}
+    environment = dict(os.environ) | {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"], "ROS_LOG_DIR": str(tmp_path)}
     command = ["ros2", "launch", "touchline_bringup", "detector.launch.py", "namespace:=robot1"]
     said = tmp_path / "said"
     with said.open("w") as output:

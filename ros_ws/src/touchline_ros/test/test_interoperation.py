@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,26 @@ def test_it_reads_every_field_of_our_messages_and_we_read_its_pictures(world, fo
     assert got["last"]["label"] == "rugby"
     assert (pictures[0].width, pictures[0].height, pictures[0].encoding) == (160, 120, "rgb8")
     assert len(pictures[0].data) == 3 * 160 * 120
+
+
+def test_the_detector_judges_its_pictures_and_it_reads_the_decision(foreign, tmp_path):
+    program = "import sys; from touchline_ros.event_detector import main; sys.exit(main())"
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        detector = subprocess.Popen(
+            [sys.executable, "-c", program, "--ros-args", "-p", "autostart:=true"], stdout=file, stderr=file
+        )
+    try:
+        process, output = foreign("image", "event_detector", "--pictures", "200", "--until", "second")
+        assert process.wait(90) == 0, said.read_text()
+    finally:
+        detector.send_signal(signal.SIGINT)
+        assert detector.wait(30) == 0, said.read_text()
+    second = heard(output, "second")[0]
+    assert second["seq"] == 1
+    assert second["header"]["frame_id"] == "foreign_camera"
+    assert second["header"]["stamp"]["nanosec"] == 0
+    votes = {vote["modality"]: vote for vote in second["votes"]}
+    assert votes["rgb"]["valid"]
+    assert not votes["audio"]["valid"]
+    assert len(votes["rgb"]["probabilities"]) == len(second["probabilities"]) > 1
