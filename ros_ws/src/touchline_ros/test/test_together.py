@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import rclpy
 from lifecycle_msgs.srv import GetState
-from touchline_ros.together import NODES
+from touchline_ros.together import NODES, ThreadEach
 
 
 def together(*arguments: str, **options) -> subprocess.Popen[str]:
@@ -57,3 +59,24 @@ def test_every_node_of_one_process_answers_and_ends_with_it(world, tmp_path):
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0, (tmp_path / "said").read_text()
     assert "Traceback" not in (tmp_path / "said").read_text()
+
+
+def test_a_node_that_blocks_leaves_the_others_alone_and_one_that_fails_is_heard(world):
+    spinner = ThreadEach(context=world.context)
+    slow, quick = (rclpy.create_node(name, context=world.context) for name in ("slow", "quick"))
+    free, ticks = threading.Event(), []
+    slow.create_timer(0.01, lambda: free.wait(30))
+    quick.create_timer(0.01, lambda: ticks.append(1))
+    spinner.add_node(slow)
+    spinner.add_node(quick)
+    end = time.monotonic() + 15
+    while len(ticks) < 20:
+        assert time.monotonic() < end
+        spinner.spin_once(0.05)
+    quick.create_timer(0.01, lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        spinner.spin_once(15)
+    free.set()
+    spinner.shutdown()
+    for node in (slow, quick):
+        node.destroy_node()
