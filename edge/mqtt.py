@@ -114,8 +114,9 @@ class MqttPublisher:
 
     def __call__(self, message: Message) -> None:
         """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
-        self.later(lambda: self.vitals.take(message, time.monotonic()))
-        if isinstance(message, Tick):
+        take = self._wire.replay if message.replay else self.vitals.take
+        self.later(partial(take, message))
+        if isinstance(message, Tick) or message.replay:
             return
         payload = encode(message)
         self._produced += 1

@@ -45,11 +45,11 @@ class Vitals:
         """Publish the label that a start has."""
         self._post.state(f"{self._stamp.source}/label", NO_LABEL)
 
-    def take(self, message: Message, now: float) -> None:
-        """Take a tick or an event."""
+    def take(self, message: Message) -> None:
+        """Take a tick or an event, now."""
         self._figures.push(message)
         if isinstance(message, Tick):
-            self._tick_at = now
+            self._tick_at = time.monotonic()
             self.report("source", "ok", "is judged")
             if self._switches["publish_ticks"]:
                 self._post.passing(f"{self._stamp.source}/tick", msgspec.json.encode(message))
