@@ -70,10 +70,11 @@ def parameter_tables() -> str:
     blocks = []
     for node in NODES:
         rows = [f"**`{node}`**", "", "| parameter | default | values | live | what |", "|---|---|---|---|---|"]
-        rows += [
-            f"| `{s.name}` | `{json.dumps(s.default)}` | {allowed(s)} | {'yes' if s.live else ''} | {s.description} |"
-            for s in settings(node)
-        ]
+        for s in settings(node):
+            what = s.description.replace("|", "\\|")
+            rows.append(
+                f"| `{s.name}` | `{json.dumps(s.default)}` | {allowed(s)} | {'yes' if s.live else ''} | {what} |"
+            )
         blocks.append("\n".join(rows))
     return "\n\n".join(blocks)
 
