@@ -16,7 +16,10 @@ ROLES = {
     "recorder": "writes MCAP or rosbag2",
     "player": "plays a recording instead",
 }
-FIRST, SECOND, APART = ("event_detector", "policy"), ("guard", "mqtt_gateway", "announcer"), ("player", "recorder")
+FIRST, SECOND, APART = (
+    tuple(node for node in column if node in NODES)
+    for column in (("event_detector", "policy"), ("guard", "mqtt_gateway", "announcer"), ("player", "recorder"))
+)
 """The columns of nodes, from left to right; those apart have to do with most topics and are drawn without arrows."""
 
 WIDTH = 1180

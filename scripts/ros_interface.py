@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import rclpy
@@ -13,7 +14,7 @@ from rclpy.lifecycle import TransitionCallbackReturn as Answer
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-NODES = {
+CLASSES = {
     "event_detector": "EventDetectorNode",
     "policy": "PolicyNode",
     "guard": "GuardNode",
@@ -23,6 +24,9 @@ NODES = {
     "player": "PlayerNode",
 }
 """The modules of touchline_ros that hold a node, and its class."""
+
+NODES = tuple(node for node in CLASSES if find_spec(f"touchline_ros.{node}"))
+"""Those that are installed."""
 
 OF_EVERY_NODE = ("/diagnostics", "/rosout", "/parameter_events", "/clock")
 PUBLISHES, SUBSCRIBES, SERVES, CALLS = "publishes", "subscribes", "serves", "calls"
@@ -49,7 +53,7 @@ def _ends_of(name: str, parameters: dict[str, object], folder: Path) -> list[End
     context = rclpy.Context()
     rclpy.init(context=context)
     given = [Parameter(key, value=_placed(value, folder)) for key, value in parameters.items()]
-    node = getattr(import_module(f"touchline_ros.{name}"), NODES[name])(context=context, parameter_overrides=given)
+    node = getattr(import_module(f"touchline_ros.{name}"), CLASSES[name])(context=context, parameter_overrides=given)
     plain = {end.name for end in _all_ends(LifecycleNode("plain", context=context))}
     try:
         for step in (node.trigger_configure, node.trigger_activate):

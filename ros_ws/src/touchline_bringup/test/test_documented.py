@@ -25,7 +25,7 @@ PICTURE = ROOT / "docs/ros.svg"
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from draw_ros_graph import drawn, service_table, topic_table
-from ros_interface import NODES, End, interface
+from ros_interface import CLASSES, NODES, End, interface
 
 HEAD = """\
 # Parameters of Touchline's nodes, all of them, each at its default: copy the file, change it, and start with
@@ -35,7 +35,7 @@ HEAD = """\
 """
 
 # What a node needs to be activated, so that its topics can be asked for. FOLDER is a temporary one.
-NEEDS: dict[str, dict[str, object]] = {}
+NEEDS: dict[str, dict[str, object]] = {"mqtt_gateway": {"outbox": "none"}}
 
 
 def settings(node: str) -> tuple[Setting, ...]:
@@ -113,6 +113,10 @@ def generated(text: str, mark: str, content: str) -> str:
 
 
 AGAIN = "run: scripts/ros python ros_ws/src/touchline_bringup/test/test_documented.py"
+
+
+def test_every_node_is_installed():
+    assert set(NODES) == set(CLASSES)
 
 
 def test_the_file_of_parameters_is_the_nodes_settings():
