@@ -45,10 +45,10 @@ def settings(node: str) -> tuple[Setting, ...]:
 def allowed(setting: Setting) -> str:
     """Say which values a parameter takes, as in `0.1 to 30`, or nothing where any of its type will do."""
     if setting.choices:
-        return ", ".join(setting.choices)
+        return " or ".join(setting.choices)
     if setting.least is None and setting.most is None:
         return ""
-    return f"{setting.least:g} to {setting.most:g}"
+    return f"{setting.least:.10g} to {setting.most:.10g}"
 
 
 def config() -> str:
