@@ -77,8 +77,12 @@ def label_info(**changed) -> LabelInfo:
 class Robot(Node):
     """Publishes what it is given; `calls` are (service, what was asked); `refusing` are services that say no."""
 
-    def __init__(self, context) -> None:
-        super().__init__("robot", context=context)
+    def __init__(self, world) -> None:
+        super().__init__("robot", context=world.context)
+        self.world, self.until = world, world.until
+        world.add(self)
+        self.parts: dict[str, DiagnosticStatus] = {}
+        self.create_subscription(DiagnosticArray, "/diagnostics", self.note, 10)
         self.calls: list[tuple[str, object]] = []
         self.refusing: set[str] = set()
         self.seconds = self.create_publisher(Second, "event_detector/second", 10)
@@ -105,6 +109,16 @@ class Robot(Node):
 
     def offer_stop(self):
         self.offer(Trigger, "guard/stop", lambda _request: True)
+
+    def note(self, message: DiagnosticArray) -> None:
+        self.parts.update({status.name: status for status in message.status})
+
+    def said(self, part: str, node: str = "mqtt_gateway") -> str:
+        """What a node said last of one of its parts."""
+        return self.parts[f"{node}: {part}"].message if f"{node}: {part}" in self.parts else ""
+
+    def figures(self, part: str, node: str = "mqtt_gateway") -> dict[str, str]:
+        return {pair.key: pair.value for pair in self.parts[f"{node}: {part}"].values}
 
     def called(self, name: str) -> list[object]:
         return [what for called, what in self.calls if called == name]
