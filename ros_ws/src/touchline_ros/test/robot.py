@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import made
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_srvs.srv import SetBool, Trigger
@@ -14,6 +17,7 @@ from touchline_msgs.srv import Feedback
 
 from edge import clip
 
+OK = TransitionCallbackReturn.SUCCESS
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 START_NS = 1_795_428_942_123_456_789
 SHA256 = "9c1e" * 16
@@ -128,3 +132,9 @@ class Robot(Node):
 
     def report(self, name: str, level: bytes, message: str) -> None:
         self.diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, level=level, message=message)]))
+
+
+def latest(listener, topic):
+    """The latest JSON on a topic, an empty object before the first."""
+    found = listener.payloads(topic)
+    return json.loads(found[-1]) if found else {}

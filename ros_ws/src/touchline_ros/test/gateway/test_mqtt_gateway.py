@@ -2,86 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import made
 import pytest
 import robot
-from brokers import mosquitto
-from devices import NODE, SOURCE, Client
+from devices import NODE, SOURCE
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from robot import OK, latest
 from touchline_msgs.msg import PolicyState
 from touchline_ros import relay
 from touchline_ros.mqtt_gateway import MqttGatewayNode
 from touchline_ros.parameters import SettingError
 
 from edge.messages import read_event
-
-OK = TransitionCallbackReturn.SUCCESS
-
-
-@pytest.fixture(autouse=True)
-def state_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "touchline"
-
-
-@pytest.fixture
-def stopped_broker(tmp_path):
-    broker = mosquitto(tmp_path, "allow_anonymous true")
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def broker(stopped_broker):
-    return stopped_broker.start()
-
-
-@pytest.fixture
-def person(world):
-    """The robot around the gateway."""
-    return robot.Robot(world)
-
-
-@pytest.fixture
-def gateway(world, person, stopped_broker):  # noqa: ARG001 - which outlives it
-    nodes = []
-
-    def start(broker, **parameters):
-        given = {"url": broker.url, "node": "truck1", "source": "cam2", **parameters}
-        overrides = [Parameter(name, value=value) for name, value in given.items()]
-        node = world.add(MqttGatewayNode(context=world.context, parameter_overrides=overrides))
-        nodes.append(node)
-        assert node.trigger_configure() == OK
-        assert node.trigger_activate() == OK
-        world.until(lambda: person.seconds.get_subscription_count() and person.events.get_subscription_count())
-        world.until(lambda: not (broker.process and node._publisher.trouble))
-        return node
-
-    yield start
-    for node in nodes:
-        node.trigger_shutdown()
-
-
-@pytest.fixture
-def teller():
-    with contextlib.ExitStack() as stack:
-
-        def connect(broker, *topics):
-            client = Client(broker, *(topics or ("x",)))
-            stack.callback(client.close)
-            return client
-
-        yield connect
-
-
-def latest(listener, topic):
-    found = listener.payloads(topic)
-    return json.loads(found[-1]) if found else {}
 
 
 def test_seconds_and_events_go_out_with_their_own_stamps(person, gateway, broker):
