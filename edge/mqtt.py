@@ -114,8 +114,7 @@ class MqttPublisher:
 
     def __call__(self, message: Message) -> None:
         """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
-        take = self._wire.replay if message.replay else self.vitals.take
-        self.later(partial(take, message))
+        self.later(partial(self._wire.replay if message.replay else self.vitals.take, message))
         if isinstance(message, Tick) or message.replay:
             return
         payload = encode(message)

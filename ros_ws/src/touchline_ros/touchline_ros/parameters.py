@@ -8,6 +8,7 @@ from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -38,7 +39,10 @@ def declare(node: Node, settings: Sequence[Setting], changed: Callable[[], None]
     A value that is refused, at start or later, is answered by a sentence that names the parameter.
     """
     for setting in settings:
-        node.declare_parameter(setting.name, setting.default, _descriptor(setting))
+        try:
+            node.declare_parameter(setting.name, setting.default, _descriptor(setting))
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            raise SettingError(str(error)) from None  # out of its range, or of another type
     known = {setting.name: setting for setting in settings}
 
     def check(parameters: list[Parameter]) -> SetParametersResult:

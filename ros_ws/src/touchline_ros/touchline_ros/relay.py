@@ -22,7 +22,7 @@ IDLE_SECONDS = 10.0
 """A detector that has judged nothing for so long is idle."""
 SETTLE_SECONDS = 3.0
 """Seconds that come so soon after the detector was told to judge nothing may be of the time before."""
-MOST_COMPONENTS = 64
+MOST_COMPONENTS = 256
 """Parts of /diagnostics that are published as health; each is a retained topic."""
 SECONDS, EVENTS, LABELS = "event_detector/second", "event_detector/event", "event_detector/label_info"
 
@@ -102,7 +102,7 @@ class Relay:
             self._refuse(f"{node}/state", str(error), now)
 
     def diagnostics(self, message: Any) -> None:  # noqa: ANN401
-        """Take a diagnostic_msgs/DiagnosticArray; what is more than 64 parts is left out, and that is said."""
+        """Take a diagnostic_msgs/DiagnosticArray; what is more than 256 parts is left out, and that is said."""
         for status in message.status:
             component, level, words = health(status)
             if component not in self._components:

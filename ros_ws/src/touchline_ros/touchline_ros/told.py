@@ -39,8 +39,7 @@ class Told:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake = node.create_guard_condition(self.look)
         self._node, self._asking = node, Asking()
-        self._stop_asked = False
-        self.stop_pending = False
+        self._stops_told = self._stops_heard = self._stop_asked = 0
         self.troubles: dict[str, str] = {}
         self.reach = Reach(
             turn=lambda on: self._later(partial(self._turn, on)),
@@ -51,7 +50,7 @@ class Told:
     @property
     def stop_trouble(self) -> str:
         """What keeps a stop that was told from the guard, in a sentence; empty: there is none, or it was heard."""
-        if not self.stop_pending:
+        if self._stops_heard == self._stops_told:
             return ""
         return self.troubles.get(self._stop.srv_name) or f"{self._stop.srv_name}: has not answered yet"
 
@@ -60,8 +59,8 @@ class Told:
         while not self._inbox.empty():
             self._inbox.get()()
         self._asking.look(time.monotonic())
-        if self.stop_pending and not self._stop_asked:
-            self._stop_asked = True
+        if self._stops_heard < self._stops_told and not self._stop_asked:
+            self._stop_asked = self._stops_told
             self._ask(self._stop, Trigger.Request(), self._stopped)
 
     def ask_settings(self, names: tuple[str, ...], then: Callable[[dict[str, Any]], None]) -> None:
@@ -96,11 +95,12 @@ class Told:
         self._ask(self._enable, SetBool.Request(data=on), turned)
 
     def _want_stop(self) -> None:
-        self.stop_pending = True
+        self._stops_told += 1
 
     def _stopped(self, response: Any) -> str:  # noqa: ANN401
-        # Whatever the guard says, it has heard: one that is not active has nothing to stop.
-        self.stop_pending = False
+        # Whatever the guard says, it has heard: one that is not active has nothing to stop. What was told since it was
+        # asked is told anew, as it may have been reset in between.
+        self._stops_heard = self._stop_asked
         return "" if response.success else f"answered: {response.message}"
 
     def _hand_on(self, what: Feedback) -> None:
@@ -109,9 +109,9 @@ class Told:
 
     def _ask(self, client: Any, request: Any, answered: Callable[[Any], str]) -> None:  # noqa: ANN401
         def then(response: Any, why: str) -> None:  # noqa: ANN401
-            if client is self._stop:
-                self._stop_asked = False
             trouble = why if response is None else answered(response)
+            if client is self._stop:
+                self._stop_asked = 0
             sentence = trouble if response is None or not trouble else f"{client.srv_name}: {trouble}"
             if sentence and sentence != self.troubles.get(client.srv_name):
                 self._complain(sentence)
