@@ -35,7 +35,10 @@ HEAD = """\
 """
 
 # What a node needs to be activated, so that its topics can be asked for. FOLDER is a temporary one.
-NEEDS: dict[str, dict[str, object]] = {"mqtt_gateway": {"outbox": "none"}}
+NEEDS: dict[str, dict[str, object]] = {
+    "announcer": {"folder": "FOLDER"},
+    "mqtt_gateway": {"outbox": "none"},
+}
 
 
 def settings(node: str) -> tuple[Setting, ...]:
