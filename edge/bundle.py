@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .clip import Modality
 from .fusion import BoostedTrees, Rule, read_fusion
-from .manifest import BundleError, Manifest, TensorSpec
+from .manifest import BundleError, Manifest, ModelSpec, PolicySpec, TensorSpec
 from .strict import StrictError
 from .tflite import TfliteModel, probe
 
@@ -94,11 +94,14 @@ class Bundle:
 
 def verify_files(bundle: Bundle) -> None:
     """Compare every file with its hash in the manifest; BundleError names the first that differs or is missing."""
-    needed = {model.file for model in bundle.manifest.models.values()} | {bundle.manifest.fusion}
-    for name in sorted(needed - set(bundle.manifest.files)):
+    manifest = bundle.manifest
+    needed = {model.file for model in manifest.models.values()} | {manifest.fusion}
+    if manifest.policy is not None:
+        needed.add(manifest.policy.file)
+    for name in sorted(needed - set(manifest.files)):
         msg = f"{MANIFEST}: files has no hash for {name}"
         raise BundleError(msg)
-    for name, expected in bundle.manifest.files.items():
+    for name, expected in manifest.files.items():
         found = hashlib.sha256(_read(bundle.path / name)).hexdigest()
         if found != expected:
             msg = f"{name}: has changed: its SHA-256 is {found[:12]}..., the manifest says {expected[:12]}..."
@@ -107,16 +110,18 @@ def verify_files(bundle: Bundle) -> None:
 
 def verify_models(bundle: Bundle) -> None:
     """Load each model in a child process, then compare its tensors with the manifest."""
-    specs = bundle.manifest.models
+    specs: dict[str, ModelSpec | PolicySpec] = {f"models.{name}": spec for name, spec in bundle.manifest.models.items()}
+    if bundle.manifest.policy is not None:
+        specs["policy"] = bundle.manifest.policy
     probe([bundle.path / spec.file for spec in specs.values()])
     for name, spec in specs.items():
-        model = bundle.model(name, threads=1)
+        model = TfliteModel(bundle.path / spec.file, threads=1)
         for side, found, expected in (
             ("input", model.input, spec.input),
             ("output", model.output, spec.output),
         ):
             if found != expected:
-                msg = f"{spec.file}: {_difference(side, found, expected)} in the manifest (models.{name}.{side})"
+                msg = f"{spec.file}: {_difference(side, found, expected)} in the manifest ({name}.{side})"
                 raise BundleError(msg)
 
 

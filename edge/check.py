@@ -13,6 +13,7 @@ from .bundle import GOLDEN, Bundle, verify_files, verify_models
 from .features import features
 from .golden import Golden, decide
 from .manifest import BundleError
+from .policy import Policy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Step:
 
 
 def check(path: str | Path) -> Iterator[Step]:
-    """Verify a bundle step by step: manifest, files, models, features, scores, fusion.
+    """Verify a bundle step by step: manifest, files, models, features, scores, fusion, policy.
 
     A step that fails is the last, since the later ones stand on it.
     """
@@ -53,7 +54,8 @@ def check(path: str | Path) -> Iterator[Step]:
     def models() -> str:
         assert bundle is not None
         verify_models(bundle)
-        return ", ".join(f"{name}: {spec.backbone}" for name, spec in bundle.manifest.models.items())
+        found = [f"{name}: {spec.backbone}" for name, spec in bundle.manifest.models.items()]
+        return ", ".join(found + ["policy"] * (bundle.manifest.policy is not None))
 
     steps: tuple[tuple[str, Callable[[], str]], ...] = (
         ("manifest", manifest),
@@ -62,13 +64,22 @@ def check(path: str | Path) -> Iterator[Step]:
         ("features", lambda: _features(bundle, golden)),
         ("scores", lambda: _scores(bundle, golden)),
         ("fusion", lambda: _fusion(bundle, golden)),
+        ("policy", lambda: _policy(bundle, golden)),
     )
     for name, step in steps:
+        if bundle is not None and name in _absent(bundle):
+            continue
         try:
             yield Step(name, ok=True, detail=step())
         except BundleError as error:
             yield Step(name, ok=False, detail=str(error))
             return
+
+
+def _absent(bundle: Bundle) -> set[str]:
+    """Name the steps that have nothing to look at: classifiers, or the policy."""
+    steps = set() if bundle.manifest.models else {"features", "scores", "fusion"}
+    return steps if bundle.manifest.policy is not None else steps | {"policy"}
 
 
 def _features(bundle: Bundle | None, golden: Golden | None) -> str:
@@ -111,6 +122,17 @@ def _fusion(bundle: Bundle | None, golden: Golden | None) -> str:
             )
         )
     return _worst(iter(differences))
+
+
+def _policy(bundle: Bundle | None, golden: Golden | None) -> str:
+    assert bundle is not None
+    assert golden is not None
+    if golden.observations is None or golden.policy_scores is None:
+        msg = f"{GOLDEN}: holds no observations for the policy"
+        raise BundleError(msg)
+    policy = Policy(bundle)
+    scores = np.array([policy(one[None]).scores for one in golden.observations], np.float32)
+    return _worst(iter([_compare("the policy's scores", scores, golden.policy_scores, golden, "policy")]))
 
 
 def _compare(

@@ -12,6 +12,7 @@ from .fusion import BoostedTrees, ClassModelTable, Rule
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+    from .manifest import PolicySpec
 
 
 def describe(bundle: Bundle) -> str:
@@ -19,8 +20,10 @@ def describe(bundle: Bundle) -> str:
     manifest = bundle.manifest
     clip = manifest.clip
     made, commit, data = (str(manifest.provenance.get(k, "unknown")) for k in ("created", "git_commit", "data_sha256"))
+    if not manifest.models:
+        return f"{_name(bundle)}\n{_policy(manifest.policy)}"
     lines = [
-        f"{manifest.name} {manifest.version}  (format {manifest.format}, {bundle.sha256[:12]})",
+        _name(bundle),
         f"  labels   {len(manifest.labels)}: {', '.join(manifest.labels)}",
         f"  second   {clip.frames_per_second} pictures of {clip.width} x {clip.height}, {clip.sample_rate_hz} Hz sound",
         f"  fusion   {fusion_in_words(bundle.fusion)}; below {manifest.thresholds.unknown:.2f} a second is unknown",
@@ -30,7 +33,28 @@ def describe(bundle: Bundle) -> str:
         f"  fused    anew from {record['from']}, with {record['seconds']} seconds of {record['data']}"
         for record in manifest.provenance.get("fused_anew", ())
     ]
-    return "\n".join(lines) + "\n\n" + _models(bundle)
+    return "\n".join(lines) + "\n" + _policy(manifest.policy) + "\n" + _models(bundle)
+
+
+def _name(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    return f"{manifest.name} {manifest.version}  (format {manifest.format}, {bundle.sha256[:12]})"
+
+
+def _policy(policy: PolicySpec | None) -> str:
+    """Say what a policy looks at, what it may do and within which limits."""
+    if policy is None:
+        return ""
+    picture, limits = policy.picture, policy.limits
+    sees = ", ".join(one.name for one in policy.vector)
+    if picture is not None:
+        sees = f"a grey picture of {picture.width} x {picture.height}"
+    answers = f"one of {len(policy.actions)} actions" if policy.actions else "two velocities"
+    return (
+        f"  policy   {sees} -> {answers}, every {limits.period_seconds:g} s\n"
+        f"  limits   {limits.linear_least_mps:g} to {limits.linear_most_mps:g} m/s,"
+        f" at most {limits.angular_most_radps:g} rad/s\n"
+    )
 
 
 def fusion_in_words(fusion: Rule) -> str:

@@ -24,10 +24,12 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
     "audio": (0.05, 0.01),
     "scores": (0.25, 0.01),
     "fused": (1e-6, 1e-6),
+    "policy": (0.25, 0.1),
 }
 """Largest and mean absolute difference that count as equal, across processors and library versions.
 
 Units: pixel values for rgb and flow (its iterations may settle elsewhere at single pixels), dB for sound,
+the policy's scores as they are,
 probabilities for the rest: int8 kernels of different processors round differently.
 """
 
@@ -47,10 +49,15 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """The cases of a bundle with their tolerances (largest and mean absolute difference)."""
+    """The cases of a bundle with their tolerances (largest and mean absolute difference).
+
+    A policy adds `observations` `[n, ...]` and its `policy_scores` `[n, actions]`.
+    """
 
     cases: tuple[Case, ...]
     tolerances: Mapping[str, tuple[float, float]]
+    observations: NDArray[Any] | None = None
+    policy_scores: NDArray[np.float32] | None = None
 
     def to_npz(self) -> bytes:
         """Write as a compressed .npz without pickles."""
@@ -63,6 +70,8 @@ class Golden:
             arrays |= {f"{i}.features.{name}": array for name, array in case.features.items()}
             arrays |= {f"{i}.scores.{name}": array for name, array in case.scores.items()}
             arrays |= {f"{i}.fused": case.fused, f"{i}.label": case.label}
+        if self.observations is not None and self.policy_scores is not None:
+            arrays |= {"policy.observations": self.observations, "policy.scores": self.policy_scores}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
@@ -78,7 +87,8 @@ class Golden:
                 if name.startswith("tolerance.")
             }
             count = sum(name.endswith(".label") for name in arrays)
-            return cls(tuple(_case(arrays, i) for i in range(count)), tolerances)
+            cases = tuple(_case(arrays, i) for i in range(count))
+            return cls(cases, tolerances, arrays.get("policy.observations"), arrays.get("policy.scores"))
         except (ValueError, KeyError, BadZipFile, EOFError) as error:
             msg = f"{where}: not readable as golden values ({error})"
             raise BundleError(msg) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 from pathlib import Path
@@ -77,8 +78,9 @@ class Loudspeaker:
             raise SpeakerError(self.trouble)
 
     def close(self) -> None:
-        """Finish what is being said."""
-        self._queue.put(None)
+        """Finish what is being said, unless the loudspeaker hangs."""
+        with contextlib.suppress(Full):
+            self._queue.put(None, timeout=10)
         self._thread.join(10)
         self._audio.terminate()
 

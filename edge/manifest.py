@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from .clip import Modality
+from .guard import Limits
 from .strict import StrictError, strict
 
 FORMAT = 1
@@ -119,10 +120,75 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class PictureObservation:
+    """A camera picture of `width` x `height` in grey: R, G and B of 0 to 255 times `grey_weights`, times `scale`.
+
+    The defaults are those of the AWS RoboMaker object tracker.
+    """
+
+    width: int = 160
+    height: int = 120
+    grey_weights: tuple[float, float, float] = (0.2989, 0.5870, 0.1140)
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class VectorField:
+    """One number of a vector observation: (value - `offset`) / `scale`; outside `least` to `most` it is refused."""
+
+    name: str
+    offset: float = 0.0
+    scale: float = 1.0
+    least: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """A policy: its file and tensors, what it observes (`picture` or `vector`), its actions, the guard's limits.
+
+    `actions` are pairs of linear (m/s) and angular (rad/s) velocity, one for each score of the model; without them the
+    model answers in these two velocities itself. It is asked once every `limits.period_seconds`.
+    """
+
+    file: str
+    input: TensorSpec
+    output: TensorSpec
+    actions: tuple[tuple[float, float], ...] = ()
+    picture: PictureObservation | None = None
+    vector: tuple[VectorField, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        picture, wanted = self.picture, None
+        if (picture is None) != bool(self.vector):
+            msg = "the policy observes a picture or a vector; name one of them"
+            raise ValueError(msg)
+        wanted = (1, len(self.vector)) if picture is None else (1, picture.height, picture.width, 1)
+        if self.input.shape != wanted:
+            msg = f"input.shape: is {list(self.input.shape)}; the observation has {list(wanted)}"
+            raise ValueError(msg)
+        answers = len(self.actions) or 2
+        if self.output.shape != (1, answers):
+            msg = f"output.shape: is {list(self.output.shape)}; the actions need {[1, answers]}"
+            raise ValueError(msg)
+        limits = self.limits
+        for k, (linear, angular) in enumerate(self.actions):
+            inside = limits.linear_least_mps <= linear <= limits.linear_most_mps
+            if not (inside and abs(angular) <= limits.angular_most_radps):
+                msg = f"actions[{k}]: {linear:g} m/s and {angular:g} rad/s are outside the limits"
+                raise ValueError(msg)
+        if any(not one.scale for one in self.vector):
+            msg = "vector: a scale must not be 0"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What the models of a bundle are, complete: labels, clips, features, models, fusion, and where they came from.
 
-    `files` maps every other file of the bundle to its SHA-256 in hex.
+    A bundle may hold classifiers, a `policy`, or both; without classifiers it has no labels. `files` maps
+    every other file of the bundle to its SHA-256 in hex.
     """
 
     labels: tuple[str, ...]
@@ -133,6 +199,7 @@ class Manifest:
     models: dict[Modality, ModelSpec] = field(default_factory=dict)
     fusion: str = "fusion.json"
     thresholds: Thresholds = field(default_factory=Thresholds)
+    policy: PolicySpec | None = None
     files: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -184,13 +251,14 @@ class Manifest:
             if not 0 < model.temperature < math.inf:
                 msg = f"{where}: models.{name}.temperature: is {model.temperature:g}; it must be above 0 and finite"
                 raise BundleError(msg)
-        if len(set(self.labels)) != len(self.labels) or not self.labels:
+        if len(set(self.labels)) != len(self.labels) or not (self.labels or (self.policy and not self.models)):
             msg = f"{where}: labels must be present and distinct"
             raise BundleError(msg)
         if Path(self.fusion).suffix not in (".json", ".npz"):
             msg = f"{where}: fusion: {self.fusion!r} is neither a .json nor an .npz file"
             raise BundleError(msg)
-        for file in (self.fusion, *self.files, *(model.file for model in self.models.values())):
+        policy = () if self.policy is None else (self.policy.file,)
+        for file in (self.fusion, *self.files, *policy, *(model.file for model in self.models.values())):
             if Path(file).name != file:
                 msg = f"{where}: file name {file!r} leads out of the bundle; name a file in it"
                 raise BundleError(msg)

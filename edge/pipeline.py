@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .clip import MODALITIES, UNKNOWN, Clip, Modality, Second, Vote
 from .features import features
 from .fusion import vote
+from .manifest import BundleError
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 class Pipeline:
     """The bundle's models, features and fusion as one callable.
 
-    `threads` are given to each interpreter; by default one for a small model, else the cores at hand, at most 4.
+    BundleError if it has no models. `threads` are given to each interpreter; by default one for a small model, else the
+    cores at hand, at most 4.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        if not bundle.manifest.models:
+            msg = f"{bundle.path}: the bundle holds a policy and no classifiers; name a bundle that has some"
+            raise BundleError(msg)
         self._manifest = bundle.manifest
         self._models = {name: bundle.model(name, threads) for name in MODALITIES if name in bundle.manifest.models}
         self._fusion = bundle.fusion

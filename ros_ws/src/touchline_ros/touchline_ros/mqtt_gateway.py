@@ -176,7 +176,12 @@ class MqttGatewayNode(LifecycleNode):
         for node in ("guard", "policy"):
             take = partial(_policy, node)
             hear(PolicyState, f"{node}/state", take, LATCHED)
-        hear(DiagnosticArray, "/diagnostics", lambda relay, message: relay.diagnostics(message), results)
+        hear(
+            DiagnosticArray,
+            "/diagnostics",
+            lambda relay, message: relay.diagnostics(message, time.monotonic()),
+            results,
+        )
         # Also heard while inactive: it is sent once.
         self._heard_on.append(self.create_subscription(LabelInfo, LABELS, self._describe, LATCHED))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from edge.contract import PolicyState
 from edge.events import SegmenterConfig
@@ -52,7 +55,7 @@ class Relay:
         self._known, self._numbers = _Known(), Counter[tuple[type, bool]]()
         self._turned_at, self._roles = 0.0, set[str]()
         self._policies: dict[str, tuple[PolicyState, float]] = {}
-        self._components: set[str] = set()
+        self._components: dict[str, float] = {}
         self._wrong: dict[str, tuple[str, float]] = {}
         self.counts = Counter[str]()
 
@@ -91,8 +94,9 @@ class Relay:
 
     def settings(self, found: dict[str, Any]) -> None:
         """Take what the detector's parameters say of its events."""
-        self._known.events = replace(self._known.events, **found)
-        self._describe()
+        with contextlib.suppress(msgspec.ValidationError):  # of other types than ours they are not these settings
+            self._known.events = msgspec.convert({**asdict(self._known.events), **found}, SegmenterConfig)
+            self._describe()
 
     def policy(self, node: str, message: Any, now: float) -> None:  # noqa: ANN401
         """Take a touchline_msgs/PolicyState of `guard` or of `policy`."""
@@ -101,15 +105,14 @@ class Relay:
         except MessageError as error:
             self._refuse(f"{node}/state", str(error), now)
 
-    def diagnostics(self, message: Any) -> None:  # noqa: ANN401
+    def diagnostics(self, message: Any, now: float) -> None:  # noqa: ANN401
         """Take a diagnostic_msgs/DiagnosticArray; what is more than 256 parts is left out, and that is said."""
         for status in message.status:
             component, level, words = health(status)
-            if component not in self._components:
-                if len(self._components) == MOST_COMPONENTS:
-                    self._refuse("/diagnostics", f"has more than {MOST_COMPONENTS} parts; the others are left out")
-                    continue
-                self._components.add(component)
+            if component not in self._components and len(self._components) == MOST_COMPONENTS:
+                self._refuse("/diagnostics", f"has more than {MOST_COMPONENTS} parts; the others are left out", now)
+                continue
+            self._components[component] = now
             self._publisher.later(partial(self._publisher.vitals.report, component, level, words))
 
     def enabled(self, now: float, *, on: bool) -> None:
@@ -123,6 +126,10 @@ class Relay:
         if stop:
             state = replace(state, reason=f"told to stop over MQTT, but {stop}; it is told again until it answers")
         self._publisher.later(partial(self._publisher.control.say_policy, state))
+        silent = f"nothing was heard for {IDLE_SECONDS:.0f} s"
+        for component, at in self._components.items():
+            if now - at > IDLE_SECONDS:
+                self._publisher.later(partial(self._publisher.vitals.report, component, "stale", silent))
         if self._known.heard_at is not None and now - self._known.heard_at > IDLE_SECONDS:
             self.close()
 
@@ -170,11 +177,11 @@ class Relay:
             self._known.early += 1
         return said
 
-    def _refuse(self, topic: str, why: str, now: float | None = None) -> None:
+    def _refuse(self, topic: str, why: str, now: float) -> None:
         self.counts["refused"] += 1
         if topic not in self._wrong:
             self._complain(f"{topic}: {why}")
-        self._wrong[topic] = f"{topic}: {why}", time.monotonic() if now is None else now
+        self._wrong[topic] = f"{topic}: {why}", now
 
     def _send(self, said: Any, kind: str) -> None:  # noqa: ANN401
         self.counts[kind] += 1

@@ -40,6 +40,8 @@ class Told:
         self._wake = node.create_guard_condition(self.look)
         self._node, self._asking = node, Asking()
         self._stops_told = self._stops_heard = self._stop_asked = 0
+        self._wanted: tuple[str, ...] = ()
+        self._then: Callable[[dict[str, Any]], None] = lambda _found: None
         self.troubles: dict[str, str] = {}
         self.reach = Reach(
             turn=lambda on: self._later(partial(self._turn, on)),
@@ -59,20 +61,25 @@ class Told:
         while not self._inbox.empty():
             self._inbox.get()()
         self._asking.look(time.monotonic())
+        if self._wanted and self._parameters.service_is_ready():
+            for name in self._wanted:
+                self._ask_parameter(name)
+            self._wanted = ()
         if self._stops_heard < self._stops_told and not self._stop_asked:
             self._stop_asked = self._stops_told
             self._ask(self._stop, Trigger.Request(), self._stopped)
 
     def ask_settings(self, names: tuple[str, ...], then: Callable[[dict[str, Any]], None]) -> None:
-        """Ask the detector for parameters; `then` gets those that it has, and is not called without an answer."""
+        """Ask the detector for parameters as soon as it can be asked; `then` gets each that it has."""
+        self._wanted, self._then = names, then
 
+    def _ask_parameter(self, name: str) -> None:
         def answered(response: Any, _why: str) -> None:  # noqa: ANN401 - a message's type is known to ROS alone
-            values = [] if response is None else map(parameter_value_to_python, response.values)
-            found = {name: value for name, value in zip(names, values, strict=False) if value is not None}
-            if found:
-                then(found)
+            if response is not None and response.values:
+                self._then({name: parameter_value_to_python(response.values[0])})
 
-        self._asking.push(self._parameters, GetParameters.Request(names=list(names)), answered, time.monotonic())
+        # One at a time: asked for several, a node without one of them answers nothing.
+        self._asking.push(self._parameters, GetParameters.Request(names=[name]), answered, time.monotonic())
 
     def close(self) -> None:
         """Forget all questions and services."""

@@ -6,6 +6,7 @@ import json
 
 import made
 import pytest
+import rclpy
 import robot
 from devices import NODE, SOURCE
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -176,6 +177,34 @@ def test_diagnostics_become_health(person, gateway, broker, monkeypatch):
     )
     topics = {topic for topic, _ in listener.got if "/health/" in topic}
     assert len(topics) <= 12 + 3
+
+
+def test_a_part_that_falls_silent_is_stale(person, gateway, broker, monkeypatch):
+    listener = broker.listen()
+    gateway(broker)
+    person.report("base: motor", DiagnosticStatus.OK, "ok")
+    person.until(lambda: latest(listener, f"{NODE}/health/base-motor").get("level") == "ok")
+    monkeypatch.setattr(relay, "IDLE_SECONDS", 0.1)
+    person.until(lambda: latest(listener, f"{NODE}/health/base-motor").get("level") == "stale")
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"on_score": 0.7, "off_score": 0.2, "update_seconds": 9}, {"on_score": 0.7, "update_seconds": 9}),
+        ({"on_score": "high"}, {"on_score": 0.5, "update_seconds": 5}),
+    ],
+)
+def test_how_seconds_become_events_is_asked_of_the_detector(person, gateway, broker, declared, said):
+    listener = broker.listen()
+    detector = person.world.add(rclpy.create_node("event_detector", context=person.context))
+    for name, value in declared.items():
+        detector.declare_parameter(name, value)
+    gateway(broker)
+    person.until(lambda: detector.count_clients("event_detector/get_parameters"))
+    person.labels.publish(robot.label_info())
+    person.until(lambda: said.items() <= latest(listener, f"{NODE}/info").get("events", {}).items())
+    person.until(lambda: latest(listener, f"{NODE}/info")["classes"])
 
 
 def test_a_gateway_lives_through_every_transition_twice(person, gateway, broker):

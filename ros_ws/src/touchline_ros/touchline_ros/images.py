@@ -1,0 +1,118 @@
+"""ROS images as video frames, without a copy where the format allows it; no ROS needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ImageError(Exception):
+    """An image that cannot be used; the message says why and what would be right."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How an encoding lies in memory: FFmpeg's name, bytes a pixel in a row of `step`, rows a row of the picture.
+
+    `view`: PyAV makes a frame of the array itself, else of a copy.
+    """
+
+    format: str
+    pixel_bytes: int = 1
+    rows: float = 1.0
+    view: bool = True
+
+
+LAYOUTS = {
+    "rgb8": _Layout("rgb24", 3),
+    "bgr8": _Layout("bgr24", 3),
+    "8UC3": _Layout("bgr24", 3),
+    "rgba8": _Layout("rgba", 4),
+    "bgra8": _Layout("bgra", 4),
+    "8UC4": _Layout("bgra", 4),
+    "mono8": _Layout("gray"),
+    "8UC1": _Layout("gray"),
+    "mono16": _Layout("gray16le", 2),
+    "yuv422": _Layout("uyvy422", 2, view=False),
+    "uyvy": _Layout("uyvy422", 2, view=False),
+    "yuv422_yuy2": _Layout("yuyv422", 2, view=False),
+    "yuyv": _Layout("yuyv422", 2, view=False),
+    "nv21": _Layout("nv21", rows=1.5, view=False),
+    "nv24": _Layout("nv24", rows=3, view=False),
+    "bayer_rggb8": _Layout("bayer_rggb8"),
+    "bayer_bggr8": _Layout("bayer_bggr8"),
+    "bayer_gbrg8": _Layout("bayer_gbrg8"),
+    "bayer_grbg8": _Layout("bayer_grbg8"),
+}
+"""Encodings of sensor_msgs/image_encodings.hpp that are taken; the names without channels are as OpenCV writes them."""
+
+
+def video_frame(message: Any) -> av.VideoFrame:  # noqa: ANN401 - sensor_msgs/Image, or what has its fields
+    """Make a frame of a sensor_msgs/Image; ImageError says in one sentence why not.
+
+    Of RGB, BGR, grey and Bayer pictures the frame is a view of the message's data.
+    """
+    layout = LAYOUTS.get(message.encoding)
+    if layout is None:
+        depth = ": it holds distances, not a picture" if message.encoding in ("16UC1", "32FC1") else ""
+        msg = f"encoding {message.encoding!r} is not taken{depth}; known are {', '.join(LAYOUTS)}"
+        raise ImageError(msg)
+    height, width, step = message.height, message.width, message.step
+    if not (height and width):
+        msg = f"an image of {width} x {height} holds no picture"
+        raise ImageError(msg)
+    if step < width * layout.pixel_bytes:
+        msg = f"step is {step}; a row of {width} pixels in {message.encoding} has {width * layout.pixel_bytes} bytes"
+        raise ImageError(msg)
+    rows = int(height * layout.rows)
+    data = np.frombuffer(message.data, np.uint8)
+    if data.size < rows * step:
+        msg = f"data has {data.size} bytes; {height} rows in {message.encoding} with step {step} have {rows * step}"
+        raise ImageError(msg)
+    array = data[: rows * step].reshape(rows, step)
+    if layout.view:
+        return _view(array, layout, width, big_endian=bool(message.is_bigendian))
+    return _copy(array, layout, width, height)
+
+
+def compressed_frame(message: Any) -> av.VideoFrame:  # noqa: ANN401 - sensor_msgs/CompressedImage
+    """Decode a sensor_msgs/CompressedImage (JPEG, PNG); ImageError if that is not what it holds."""
+    data = np.frombuffer(message.data, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        msg = f"{data.size} bytes of format {message.format!r} are not a JPEG or PNG picture"
+        raise ImageError(msg)
+    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
+
+
+def _view(array: NDArray[np.uint8], layout: _Layout, width: int, *, big_endian: bool) -> av.VideoFrame:
+    rows = array[:, : width * layout.pixel_bytes]
+    if layout.format == "gray16le":
+        words: NDArray[np.uint16] = np.ascontiguousarray(rows).view(np.uint16)
+        return av.VideoFrame.from_numpy_buffer(words.byteswap() if big_endian else words, layout.format)
+    if not rows.flags.c_contiguous:
+        rows = np.ascontiguousarray(rows)  # rows are padded
+    shaped = rows if layout.pixel_bytes == 1 else rows.reshape(len(rows), width, layout.pixel_bytes)
+    return av.VideoFrame.from_numpy_buffer(shaped, layout.format)
+
+
+def _copy(array: NDArray[np.uint8], layout: _Layout, width: int, height: int) -> av.VideoFrame:
+    if layout.format == "nv21" and (width % 2 or height % 2):
+        msg = f"nv21 has one colour for 2 x 2 pixels, and {width} x {height} is odd"
+        raise ImageError(msg)
+    frame = av.VideoFrame(width, height, layout.format)
+    row = 0
+    for plane in frame.planes:
+        used = width * layout.pixel_bytes * (2 if layout.format == "nv24" and row else 1)
+        rows = plane.height if layout.format != "nv24" else height
+        source = array.reshape(-1)[row * array.shape[1] :] if row else array.reshape(-1)
+        stride = used if layout.format == "nv24" and row else array.shape[1]
+        target = np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)
+        target[:, :used] = source[: rows * stride].reshape(rows, stride)[:, :used]
+        row += height
+    return frame
