@@ -87,14 +87,15 @@ def compressed_frame(message: Any) -> av.VideoFrame:  # noqa: ANN401 - sensor_ms
     if picture is None:
         msg = f"{data.size} bytes of format {message.format!r} are not a JPEG or PNG picture"
         raise ImageError(msg)
-    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
+    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture, np.uint8), "bgr24")
 
 
 def _view(array: NDArray[np.uint8], layout: _Layout, width: int, *, big_endian: bool) -> av.VideoFrame:
     rows = array[:, : width * layout.pixel_bytes]
     if layout.format == "gray16le":
         words: NDArray[np.uint16] = np.ascontiguousarray(rows).view(np.uint16)
-        return av.VideoFrame.from_numpy_buffer(words.byteswap() if big_endian else words, layout.format)
+        ordered: NDArray[np.uint16] = words.byteswap().view(np.uint16) if big_endian else words
+        return av.VideoFrame.from_numpy_buffer(ordered, layout.format)
     if not rows.flags.c_contiguous:
         rows = np.ascontiguousarray(rows)  # rows are padded
     shaped = rows if layout.pixel_bytes == 1 else rows.reshape(len(rows), width, layout.pixel_bytes)

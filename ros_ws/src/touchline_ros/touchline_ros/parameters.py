@@ -41,8 +41,8 @@ def declare(node: Node, settings: Sequence[Setting], changed: Callable[[], None]
     for setting in settings:
         try:
             node.declare_parameter(setting.name, setting.default, _descriptor(setting))
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise SettingError(str(error)) from None  # out of its range, or of another type
+        except (InvalidParameterValueException, InvalidParameterTypeException) as error:
+            raise SettingError(str(error)) from None
     known = {setting.name: setting for setting in settings}
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
