@@ -22,11 +22,14 @@ FIRST, SECOND, APART = (
 )
 """The columns of nodes, from left to right; those apart have to do with most topics and are drawn without arrows."""
 
+MOVES = ("/policy/proposed_cmd_vel", "/cmd_vel")
+"""The way of a velocity from the policy to the base."""
+
 WIDTH = 1180
 INPUTS_X, FIRST_X, TOPICS_X, SECOND_X, OUTPUTS_X = 20, 235, 460, 760, 990
 BOX, PILL, TOP, STEP = (180, 52), (220, 36), 70, 50
 NARROW = 170
-HEADS = {INPUTS_X: "from the robot", TOPICS_X: "decisions and proposals", OUTPUTS_X: "to the robot and its people"}
+HEADS = {INPUTS_X: "from the robot", TOPICS_X: "between the nodes", OUTPUTS_X: "to the robot and its people"}
 STYLE = """\
 text { font: 13px sans-serif; fill: #1c2733; } .small { font-size: 11px; fill: #5b6875; } .title { font-weight: bold; }
 .node { fill: #e8f0fb; stroke: #2f6db5; stroke-width: 1.5; } .topic { fill: #f5f6f7; stroke: #9aa5b1; }
@@ -71,8 +74,9 @@ def drawn(ends: Sequence[End]) -> str:
         **_column(between, TOPICS_X, rows, PILL[0]),
         **_column(outputs, OUTPUTS_X, rows, NARROW),
     }
-    types = {end.name: end.type for end in near if end.does in {PUBLISHES, SUBSCRIBES}}
-    parts = [_arrow(places, end, moves="Twist" in end.type) for end in near if end.does in {PUBLISHES, SUBSCRIBES}]
+    topics = [end for end in near if end.does in {PUBLISHES, SUBSCRIBES}]
+    types = {end.name: end.type for end in reversed(topics)}
+    parts = _unique(_arrow(places, end) for end in topics)
     parts += _calls(places, near)
     parts += [_pill(places[name], name, types[name]) for name in (*inputs, *between, *outputs)]
     parts += [_box(places[node], node, ROLES[node]) for node in (*FIRST, *SECOND)]
@@ -93,9 +97,9 @@ def _column(names: Sequence[str], x: int, rows: int, width: int) -> dict[str, Pl
     return {name: (x, TOP + gap * (number + 0.5), width) for number, name in enumerate(names)}
 
 
-def _arrow(places: dict[str, Place], end: End, *, moves: bool) -> str:
+def _arrow(places: dict[str, Place], end: End) -> str:
     begin, target = (end.node, end.name) if end.does == PUBLISHES else (end.name, end.node)
-    return _curve(places[begin], places[target], "danger" if moves else "")
+    return _curve(places[begin], places[target], "danger" if end.name in MOVES else "")
 
 
 def _curve(begin: Place, end: Place, kind: str) -> str:
@@ -127,7 +131,7 @@ def _call(begin: Place, end: Place) -> str:
 
 def _pill(place: Place, name: str, kind: str) -> str:
     x, y, width = place
-    style = "topic moves" if "Twist" in kind else "topic"
+    style = "topic moves" if name in MOVES else "topic"
     return (
         f'<rect class="{style}" x="{x}" y="{y - PILL[1] / 2:.0f}" width="{width}" height="{PILL[1]}" rx="18"/>'
         f'<text x="{x + width / 2}" y="{y - 2:.0f}" text-anchor="middle">{escape(name[1:])}</text>'

@@ -43,10 +43,14 @@ class End:
     qos: str = ""
 
 
-def interface(parameters: dict[str, dict[str, object]]) -> list[End]:
-    """Start every node alone with its parameters and list the ends that it made, without those that every node has."""
+def interface(parameters: dict[str, list[dict[str, object]]]) -> list[End]:
+    """Start every node alone with each of its sets of parameters; list its ends but for those that every node has."""
+    found: dict[str, list[End]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        return [end for node in NODES for end in _ends_of(node, parameters.get(node, {}), Path(folder))]
+        for node in NODES:
+            ends = {end for given in parameters.get(node, [{}]) for end in _ends_of(node, given, Path(folder))}
+            found[node] = sorted(ends, key=_order)
+    return [end for ends in found.values() for end in ends]
 
 
 def _ends_of(name: str, parameters: dict[str, object], folder: Path) -> list[End]:
@@ -79,10 +83,11 @@ def _all_ends(node: LifecycleNode) -> list[End]:
         for does, ends in ((SERVES, node.services), (CALLS, node.clients))
         for end in ends
     ]
-    return sorted(
-        {end for end in topics + services if end.name not in OF_EVERY_NODE},
-        key=lambda end: ((PUBLISHES, SUBSCRIBES, SERVES, CALLS).index(end.does), end.name, end.type),
-    )
+    return [end for end in topics + services if end.name not in OF_EVERY_NODE]
+
+
+def _order(end: End) -> tuple[int, str, str]:
+    return (PUBLISHES, SUBSCRIBES, SERVES, CALLS).index(end.does), end.name, end.type
 
 
 def _placed(value: object, folder: Path) -> object:

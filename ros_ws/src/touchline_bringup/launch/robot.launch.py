@@ -27,7 +27,7 @@ ARGUMENTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "on: propose and, once the guard is activated, move; shadow: only compare",
         ("off", "shadow", "on"),
     ),
-    ("policy_bundle", "", "folder of the policy's model; empty: the one in `bundle`", ()),
+    ("policy_bundle", "", "folder with the policy and its limits; empty: `bundle` holds them too", ()),
     ("mqtt", "", "broker for events and status, like mqtt://localhost; empty: none", ()),
     ("announce", "false", "speak the events", SWITCH),
     ("record", "", "folder to record image, audio and decisions into; empty: none", ()),
@@ -89,7 +89,7 @@ def overrides(nodes: list[str], given: dict[str, str]) -> dict[str, dict[str, ob
     own: dict[str, dict[str, object]] = {
         "event_detector": {"bundle": given["bundle"]},
         "policy": {"bundle": given["policy_bundle"] or given["bundle"]},
-        "guard": {"mode": given["policy"]},
+        "guard": {"bundle": given["policy_bundle"] or given["bundle"], "shadow": given["policy"] == "shadow"},
         "mqtt_gateway": {"url": given["mqtt"]},
         "recorder": {"path": given["record"]},
         "player": {"path": given["source"]},

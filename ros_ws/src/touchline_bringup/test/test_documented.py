@@ -34,10 +34,17 @@ HEAD = """\
 # the others wait until the node is inactive. Written by test/test_documented.py from the nodes' SETTINGS.
 """
 
-# What a node needs to be activated, so that its topics can be asked for. FOLDER is a temporary one.
-NEEDS: dict[str, dict[str, object]] = {
-    "announcer": {"folder": "FOLDER"},
-    "mqtt_gateway": {"outbox": "none"},
+# What a node needs to be activated, so that its topics can be asked for: sets of parameters. FOLDER is a temporary one.
+POLICIES = ROOT / "examples/policies"
+NEEDS: dict[str, list[dict[str, object]]] = {
+    "policy": [
+        {"bundle": str(POLICIES / "tracker")},
+        {"bundle": str(POLICIES / "tracker"), "image_transport": "compressed"},
+        {"bundle": str(POLICIES / "follow")},
+    ],
+    "guard": [{"base_timeout": 0.5}, {"base_timeout": 0.5, "stamped": True}, {"shadow": True}],
+    "announcer": [{"folder": "FOLDER"}],
+    "mqtt_gateway": [{"outbox": "none"}],
 }
 
 
