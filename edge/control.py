@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.properties import Properties
 
-from .contract import Acknowledgement, Feedback, ModelDesired, ModelReported, PolicyState, RpcReply
+from .config import Mqtt
+from .contract import SWITCHES, Acknowledgement, Feedback, ModelDesired, ModelReported, PolicyState, RpcReply
 from .feedback import FeedbackFile
 from .messages import EventMessage, Stamp, utc
 from .outbox import OutboxError
@@ -51,6 +51,19 @@ class Post(Protocol):
         """Do something in the publisher's thread."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """What commands do where judge and policy are other processes; called in the publisher's thread, must not wait.
+
+    `turn` is asked for `enabled`, `stop` to stop the policy; what comes of it is told later, by `Control.turned` and
+    `Control.say_policy`. `feedback` is handed on beside being kept.
+    """
+
+    turn: Callable[[bool], None]
+    stop: Callable[[], None]
+    feedback: Callable[[Feedback], None]
+
+
 @dataclass
 class _Refusals:
     count: int = 0
@@ -71,13 +84,15 @@ class Control:
         switches: Switches,
         *,
         base: str,
-        folder: Path | None,
-        consumers: tuple[str, ...] = (),
+        mqtt: Mqtt,
         self_test: Callable[[], dict[str, str]] | None,
+        reach: Reach | None = None,
     ) -> None:
+        self._reach, self._policy = reach, PolicyState(state="inactive", reason="this node runs no policy")
         self._post, self._stamp, self._roles, self.switches = post, stamp, roles, switches
-        self._node, self._consumers = f"{base}/{stamp.node}", consumers
-        self.names = tuple(name for name in (*ALWAYS, *roles))
+        self._node, self._consumers = f"{base}/{stamp.node}", mqtt.consumers
+        self.names = tuple(name for name in SWITCHES if name in (*ALWAYS, *roles))
+        folder = mqtt.folder
         self._feedback = FeedbackFile(folder / f"feedback-{stamp.node}.jsonl") if folder else None
         self._self_test, self._testing = self_test, False
         self._refusals = _Refusals()
@@ -96,10 +111,26 @@ class Control:
             self._say_switch(name)
         for role in self._roles:
             self._say_role(role)
-        stamp = self._stamp
+        self.describe(self._stamp)
+        self.say_policy(self._policy)
+
+    def describe(self, stamp: Stamp) -> None:
+        """Publish which bundle judges, now and from now on."""
+        self._stamp = stamp
         reported = ModelReported(active=stamp.model, sha256=stamp.sha256, previous=None, state="active", reason="")
         self._post.state("model/reported", msgspec.json.encode(reported))
-        self._say_policy(PolicyState(state="inactive", reason="this node runs no policy"))
+
+    def say_policy(self, state: PolicyState) -> None:
+        """Publish what the policy does."""
+        self._policy = state
+        self._post.state("policy/state", msgspec.json.encode(state))
+
+    def turned(self, switch: str, *, on: bool) -> None:
+        """Note how a switch stands now, and publish it."""
+        self.switches.turn(switch, on=on)
+        self._say_switch(switch)
+        for role in self._roles:
+            self._say_role(role)
 
     def heard(self, message: MQTTMessage) -> str | None:
         """Carry out a command, or refuse it, with no effect; returns why, for the node's health, once a minute."""
@@ -138,7 +169,7 @@ class Control:
             case Acknowledged():
                 self._post.acknowledged(command.consumer, command.what)
             case StopPolicy():
-                self._say_policy(PolicyState(state="stopped", reason="told to stop over MQTT"))
+                self._stop()
             case Feedback():
                 self._keep(command)
             case ModelDesired():
@@ -150,10 +181,16 @@ class Control:
         if turn.switch not in self.names:
             msg = "this node has nothing that this switch turns"
             raise RefusedError(msg)
-        self.switches.turn(turn.switch, on=turn.on)
-        self._say_switch(turn.switch)
-        for role in self._roles:
-            self._say_role(role)
+        if self._reach is not None and turn.switch == "enabled":
+            self._reach.turn(turn.on)
+        else:
+            self.turned(turn.switch, on=turn.on)
+
+    def _stop(self) -> None:
+        if self._reach is not None:
+            self._reach.stop()
+        else:
+            self.say_policy(PolicyState(state="stopped", reason="told to stop over MQTT"))
 
     def _say_switch(self, name: str) -> None:
         self._post.state(f"{self._stamp.source}/{name}/state", "ON" if self.switches[name] else "OFF")
@@ -162,10 +199,9 @@ class Control:
         on = self.switches[role] and self.switches["enabled"]
         self._post.state(f"{self._stamp.source}/status/{role}", "online" if on else "disabled")
 
-    def _say_policy(self, state: PolicyState) -> None:
-        self._post.state("policy/state", msgspec.json.encode(state))
-
     def _keep(self, feedback: Feedback) -> None:
+        if self._reach is not None:
+            self._reach.feedback(feedback)
         if self._feedback is None:
             msg = "this node keeps nothing on its disk, so no feedback either"
             raise RefusedError(msg)

@@ -15,8 +15,8 @@ from paho.mqtt.properties import Properties
 
 from .broker import Connection, MqttError, MqttUrl
 from .config import Mqtt
-from .contract import HOME_ASSISTANT, SWITCHES, Acknowledgement
-from .control import Control
+from .contract import HOME_ASSISTANT, Acknowledgement
+from .control import Control, Reach
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
 from .drain import Drain
 from .messages import EventMessage, Info, Message, Stamp, Tick, encode
@@ -47,7 +47,8 @@ class MqttPublisher:
     Events wait in the outbox, over restarts, too; ticks are lost while the broker is away. The retained label is that
     of the event that is on, or `none`. `settings` may be just an address. `roles` are the modalities at hand, and
     `record`; commands turn `switches`. One thread does everything but encode and store events; paho's callbacks and
-    the caller only hand it work. Raises MqttError or OutboxError before anything is sent.
+    the caller only hand it work by `later`; so do owners with `reach`, for `control` and `vitals`. Raises MqttError or
+    OutboxError before anything is sent.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MqttPublisher:
         *,
         switches: Switches | None = None,
         self_test: Callable[[], dict[str, str]] | None = None,
+        reach: Reach | None = None,
     ) -> None:
         mqtt = Mqtt(url=settings) if isinstance(settings, str) else settings
         switches = switches or Switches()
@@ -69,25 +71,18 @@ class MqttPublisher:
         self._announce, self._closed = True, False
         self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
         self._produced = self._stored = self._dropped = 0
-        self._complaint = ""
-        self._control = Control(
-            self,
-            stamp,
-            roles,
-            switches,
-            base=self._url.base,
-            folder=mqtt.folder,
-            consumers=mqtt.consumers,
-            self_test=self_test,
+        self._complaint, self._lost = "", f"{self} is not connected yet"
+        self.control = Control(
+            self, stamp, roles, switches, base=self._url.base, mqtt=mqtt, self_test=self_test, reach=reach
         )
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)
-        self._outbox = open_outbox(mqtt, stamp)
+        self.outbox = open_outbox(mqtt, stamp)
         self._sender = Sender(
-            str(self), self._connection, stamp, node=self._node, outbox=self._outbox, form=mqtt.envelope
+            str(self), self._connection, stamp, node=self._node, outbox=self.outbox, form=mqtt.envelope
         )
-        self._drain = Drain(self._outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
-        self._vitals = Vitals(self._wire, stamp, switches, self._outbox)
+        self._drain = Drain(self.outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
+        self.vitals = Vitals(self._wire, stamp, switches, self.outbox)
         self._birth(info)
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
         self._thread.start()
@@ -101,7 +96,7 @@ class MqttPublisher:
             # The same at every start, so that a new process takes over from one that the broker has not
             # missed yet, and the old one's last will comes before the new one's birth.
             f"touchline-{self._stamp.node}-{source}",
-            topics=(*self._control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant else ())),
+            topics=(*self.control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant else ())),
             on_up=partial(self.later, self._up),
             on_down=self._down,
             on_message=lambda message: self.later(partial(self._heard, message)),
@@ -119,16 +114,16 @@ class MqttPublisher:
 
     def __call__(self, message: Message) -> None:
         """Publish a tick (QoS 0) or an event (QoS 1, and the label if it changed), without waiting."""
-        self.later(lambda: self._vitals.take(message, time.monotonic()))
-        if isinstance(message, Tick):
+        self.later(partial(self._wire.replay if message.replay else self.vitals.take, message))
+        if isinstance(message, Tick) or message.replay:
             return
         payload = encode(message)
         self._produced += 1
-        if self._outbox is None:
+        if self.outbox is None:
             self.later(partial(self._keep, payload))
         else:
             topic = f"{self._stamp.source}/event"
-            done = self._outbox.put(topic, payload, boot=message.boot, seq=message.seq)
+            done = self.outbox.put(topic, payload, boot=message.boot, seq=message.seq)
             done.add_done_callback(lambda done: self.later(partial(self._store, payload, done)))
 
     def close(self) -> None:
@@ -141,10 +136,10 @@ class MqttPublisher:
         self._wire.end()
         self._connection.close()
         waiting = 0
-        if self._outbox is not None:
-            self._outbox.flush(1)
-            waiting = self._outbox.accounting()["event"].queued
-            self._outbox.close()
+        if self.outbox is not None:
+            self.outbox.flush(1)
+            waiting = self.outbox.accounting()["event"].queued
+            self.outbox.close()
         while not self._inbox.empty():
             self._guard(self._inbox.get())  # events that the outbox could not take
         lost = self._dropped + self._sender.dropped + self._drain.loose
@@ -152,6 +147,12 @@ class MqttPublisher:
             log.warning("%s: %d event messages wait for the next start", self, waiting)
         if lost:
             log.warning("%s: %d event messages were not delivered", self, lost)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps messages here at present, in a sentence; empty while nothing does."""
+        disk = "" if self.outbox is None else self.outbox.failure
+        return disk or ("" if self._wire.up else self._lost)
 
     # What the parts ask for (`control.Post`, `vitals.Post`).
 
@@ -169,15 +170,15 @@ class MqttPublisher:
 
     def acknowledged(self, consumer: str, what: Acknowledgement) -> None:
         """A consumer has committed; RefusedError if that cannot be."""
-        if self._outbox is not None and what.stream == self._outbox.stream:
-            if what.upto > self._outbox.last:
+        if self.outbox is not None and what.stream == self.outbox.stream:
+            if what.upto > self.outbox.last:
                 msg = "upto: is beyond all that was ever sent"
                 raise RefusedError(msg)
             self._drain.acknowledged(consumer, what.upto, time.monotonic())
 
     def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
         """Events that are kept, and whether there are more."""
-        return past(self._outbox, after, limit)
+        return past(self.outbox, after, limit)
 
     # The thread.
 
@@ -212,7 +213,7 @@ class MqttPublisher:
             self._end_when_done(now, sent_all=sent_all)
         elif now >= self._due:
             self._due = now + 1
-            self._vitals.look(now, memory=self._drain.loose)
+            self.vitals.look(now, memory=self._drain.loose)
             self._wire.expire(now)
 
     def _watch(self, now: float) -> None:
@@ -225,7 +226,7 @@ class MqttPublisher:
 
     def _end(self) -> None:
         self._ending = time.monotonic() + CLOSE_SECONDS
-        self._vitals.end()
+        self.vitals.end()
 
     def _end_when_done(self, now: float, *, sent_all: bool) -> None:
         if not self._wire.up:
@@ -238,19 +239,17 @@ class MqttPublisher:
             acknowledged = taken and (self._drain.settled or now > self._taken_at + CONSUMER_SECONDS)
             if acknowledged or now > self._ending:
                 self._stopping = now
-                self._control.close()
+                self.control.close()
                 self.state("status", "stopped")
 
     def _birth(self, info: Info) -> None:
         self.state("status", "online")
         self.state("info", encode(info))
-        self._control.announce()
-        self._vitals.begin()
+        self.control.announce()
+        self.vitals.begin()
         if self._mqtt.home_assistant:
-            names = [name for name in SWITCHES if name in self._control.names]
-            found = discovery(
-                self._url.base, self._stamp.node, self._stamp.source, model=self._stamp.model, switches=names
-            )
+            stamp, names = self._stamp, self.control.names
+            found = discovery(self._url.base, stamp.node, stamp.source, model=stamp.model, switches=names)
             self._wire.set(found.topic, found.payload)
 
     def _up(self) -> None:
@@ -262,6 +261,7 @@ class MqttPublisher:
 
     def _down(self, sentence: str) -> None:
         # In paho's thread.
+        self._lost = sentence
         retried = "" if self._connection.up else " and the connection is retried"
         log.warning("%s; detection goes on%s", sentence, retried)
         self._announce = True
@@ -295,6 +295,6 @@ class MqttPublisher:
             if message.payload == BIRTH.encode():
                 self._wire.again(HOME_ASSISTANT["home_assistant"].address.format(node=self._stamp.node))
             return
-        why = self._control.heard(message)
+        why = self.control.heard(message)
         if why is not None:
-            self._vitals.refused(self._control.refused, why)
+            self.vitals.refused(self.control.refused, why)

@@ -45,12 +45,12 @@ class Vitals:
         """Publish the label that a start has."""
         self._post.state(f"{self._stamp.source}/label", NO_LABEL)
 
-    def take(self, message: Message, now: float) -> None:
-        """Take a tick or an event."""
+    def take(self, message: Message) -> None:
+        """Take a tick or an event, now."""
         self._figures.push(message)
         if isinstance(message, Tick):
-            self._tick_at = now
-            self._report("source", "ok", "is judged")
+            self._tick_at = time.monotonic()
+            self.report("source", "ok", "is judged")
             if self._switches["publish_ticks"]:
                 self._post.passing(f"{self._stamp.source}/tick", msgspec.json.encode(message))
         else:
@@ -63,13 +63,19 @@ class Vitals:
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
             self._post.passing("stats", msgspec.json.encode(self._stats(now)))
-        self._report("outbox", *self._outbox_health(memory))
+        self.report("outbox", *self._outbox_health(memory))
         if self._tick_at and now - self._tick_at > STALE_SECONDS and self._switches["enabled"]:
-            self._report("source", "stale", f"nothing was judged for {STALE_SECONDS:.0f} s")
+            self.report("source", "stale", f"nothing was judged for {STALE_SECONDS:.0f} s")
 
     def refused(self, count: int, latest: str) -> None:
         """Commands were refused."""
-        self._report("commands", "warn", f"{count} refused, the latest said: {latest}")
+        self.report("commands", "warn", f"{count} refused, the latest said: {latest}")
+
+    def report(self, component: str, level: Level, message: str) -> None:
+        """Publish how a component is, if that is news."""
+        health = self._components.report(component, level, message)
+        if health is not None:
+            self._post.state(f"health/{component}", msgspec.json.encode(health))
 
     def end(self) -> None:
         """Publish the minute that is going on."""
@@ -79,11 +85,6 @@ class Vitals:
         for digest in over:
             levels = f"{self._stamp.source}/digest/{minute_id(digest)}"
             self._post.state(levels, msgspec.json.encode(digest), DIGEST_SECONDS)
-
-    def _report(self, component: str, level: Level, message: str) -> None:
-        health = self._components.report(component, level, message)
-        if health is not None:
-            self._post.state(f"health/{component}", msgspec.json.encode(health))
 
     def _outbox_health(self, memory: int) -> tuple[Level, str]:
         if self._outbox is None:

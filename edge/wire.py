@@ -7,6 +7,7 @@ import time
 from paho.mqtt.properties import Properties
 
 from .broker import Connection
+from .messages import Message, Tick, encode
 from .outgoing import expiring
 from .retained import Retained, State
 
@@ -70,6 +71,13 @@ class Wire:
         """Publish an answer to who asked."""
         if self.up:
             self._connection.publish(topic, payload, qos=1, properties=properties)
+
+    def replay(self, message: Message) -> None:
+        """Publish a message of a recording played again, lost while the broker is away; its session is the boot."""
+        kind, qos = ("tick", 0) if isinstance(message, Tick) else ("event", 1)
+        topic = f"{self._node}/replay/{message.boot}/{message.source}/{kind}"
+        if self.up:
+            self._connection.publish(topic, encode(message), qos=qos)
 
     def answered(self, mid: int) -> bool:
         """The broker has taken a message; False for one that was not waited for."""

@@ -51,7 +51,7 @@ def test_live_events_overtake_a_long_backlog_and_what_they_overtook_is_late(stop
     publisher = device(stopped_broker.url)
     for seq in range(1, 3001):
         publisher(made.event_message(seq))
-    assert until(lambda: publisher._outbox.last == 3000, 20)
+    assert until(lambda: publisher.outbox.last == 3000, 20)
     listener = stopped_broker.start().listen("-q", "1", topic=f"{SOURCE}/event")
     assert until(lambda: events(listener), 20)
     began = time.monotonic()
@@ -176,7 +176,7 @@ def test_what_was_dropped_is_said_in_a_gap(stopped_broker, device, state_home):
     publisher = device(stopped_broker.url, outbox_mb=1)
     for seq in range(1, 4001):
         publisher(made.event_message(seq))
-    assert until(lambda: publisher._outbox.last == 4000, 20)
+    assert until(lambda: publisher.outbox.last == 4000, 20)
     listener = stopped_broker.start().listen(topic=f"{SOURCE}/#")
     assert until(lambda: any(event.seq == 4000 for event in events(listener)[-1:]), 30)
     gap = json.loads(listener.wait(f"{SOURCE}/gap"))
