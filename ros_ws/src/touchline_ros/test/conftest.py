@@ -39,6 +39,13 @@ class World:
             self.executor.spin_once(timeout_sec=0.05)
         return found
 
+    def client(self, node, kind, name: str):
+        """Make a client that is known to its server: one that asks at once may never hear the answer."""
+        client = node.create_client(kind, name)
+        assert client.wait_for_service(2 * LIMIT_SECONDS), name
+        self.spin(0.5)
+        return client
+
     def spin(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
