@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +57,24 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.close()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start nodes as processes, with parameters; what they print goes to a file, as nobody would read a pipe."""
+    started = []
+
+    def start(node: str, *parameters: str) -> subprocess.Popen:
+        options = ["--ros-args", *(word for parameter in parameters for word in ("-p", parameter))]
+        code = f"from touchline_ros.{node} import main; raise SystemExit(main())"
+        environment = os.environ | {"ROS_LOG_DIR": str(tmp_path)}
+        with (tmp_path / f"{node}.log").open("ab") as log:
+            command = [sys.executable, "-c", code, *options]
+            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.wait(10)

@@ -40,6 +40,19 @@ def test_parameters_say_what_they_mean_and_refuse_what_is_out_of_range(world):
     assert seen == [5.0]
 
 
+def test_where_rclpy_has_no_callback_after_a_change_as_on_humble_it_takes_effect_too(world):
+    class HumbleNode(LifecycleNode):
+        add_post_set_parameters_callback = None
+
+    seen = []
+    node = world.add(HumbleNode("subject", context=world.context))
+    declare(node, SETTINGS, lambda: seen.append(node.get_parameter("rate").value), lambda: False)
+    assert set_one(node, "rate", 5.0).successful
+    world.until(lambda: seen == [5.0])
+    assert not set_one(node, "rate", 99.0).successful
+    assert seen == [5.0]
+
+
 def test_what_shapes_an_active_node_waits_until_it_is_not(world):
     node = made(world, active=lambda: True)
     assert set_one(node, "mode", "b").reason == "mode: cannot change while the node is active; deactivate it first"

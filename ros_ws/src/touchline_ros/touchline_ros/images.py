@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import av
+import av.filter
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +46,7 @@ LAYOUTS = {
     "uyvy": _Layout("uyvy422", 2, view=False),
     "yuv422_yuy2": _Layout("yuyv422", 2, view=False),
     "yuyv": _Layout("yuyv422", 2, view=False),
-    "nv21": _Layout("nv21", rows=1.5, view=False),
+    "nv21": _Layout("yuv420p", rows=1.5, view=False),
     "nv24": _Layout("nv24", rows=3, view=False),
     "bayer_rggb8": _Layout("bayer_rggb8"),
     "bayer_bggr8": _Layout("bayer_bggr8"),
@@ -87,14 +91,15 @@ def compressed_frame(message: Any) -> av.VideoFrame:  # noqa: ANN401 - sensor_ms
     if picture is None:
         msg = f"{data.size} bytes of format {message.format!r} are not a JPEG or PNG picture"
         raise ImageError(msg)
-    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
+    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture, np.uint8), "bgr24")
 
 
 def _view(array: NDArray[np.uint8], layout: _Layout, width: int, *, big_endian: bool) -> av.VideoFrame:
     rows = array[:, : width * layout.pixel_bytes]
     if layout.format == "gray16le":
         words: NDArray[np.uint16] = np.ascontiguousarray(rows).view(np.uint16)
-        return av.VideoFrame.from_numpy_buffer(words.byteswap() if big_endian else words, layout.format)
+        ordered: NDArray[np.uint16] = words.byteswap().view(np.uint16) if big_endian else words
+        return av.VideoFrame.from_numpy_buffer(ordered, layout.format)
     if not rows.flags.c_contiguous:
         rows = np.ascontiguousarray(rows)  # rows are padded
     shaped = rows if layout.pixel_bytes == 1 else rows.reshape(len(rows), width, layout.pixel_bytes)
@@ -102,17 +107,46 @@ def _view(array: NDArray[np.uint8], layout: _Layout, width: int, *, big_endian: 
 
 
 def _copy(array: NDArray[np.uint8], layout: _Layout, width: int, height: int) -> av.VideoFrame:
-    if layout.format == "nv21" and (width % 2 or height % 2):
-        msg = f"nv21 has one colour for 2 x 2 pixels, and {width} x {height} is odd"
-        raise ImageError(msg)
+    if layout.format == "yuv420p":
+        return _planar(array, width, height)
     frame = av.VideoFrame(width, height, layout.format)
     row = 0
     for plane in frame.planes:
         used = width * layout.pixel_bytes * (2 if layout.format == "nv24" and row else 1)
-        rows = plane.height if layout.format != "nv24" else height
-        source = array.reshape(-1)[row * array.shape[1] :] if row else array.reshape(-1)
-        stride = used if layout.format == "nv24" and row else array.shape[1]
-        target = np.frombuffer(memoryview(plane), np.uint8).reshape(rows, plane.line_size)
-        target[:, :used] = source[: rows * stride].reshape(rows, stride)[:, :used]
+        stride = used if row else array.shape[1]
+        source = array.reshape(-1)[row * array.shape[1] :][: height * stride]
+        target = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+        target[:, :used] = source.reshape(height, stride)[:, :used]
         row += height
     return frame
+
+
+def _planar(array: NDArray[np.uint8], width: int, height: int) -> av.VideoFrame:
+    """Take V and U of NV21 apart: what decoders give, and FFmpeg scales the colours of the two layouts differently."""
+    if width % 2 or height % 2:
+        msg = f"nv21 has one colour for 2 x 2 pixels, and {width} x {height} is odd"
+        raise ImageError(msg)
+    frame = av.VideoFrame(width, height, "yuv420p")
+    colours = array[height:, :width]
+    for plane, source in zip(frame.planes, (array[:height, :width], colours[:, 1::2], colours[:, ::2]), strict=True):
+        target = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        target[:, : source.shape[1]] = source
+    _graph, graph_in, graph_out = _siting(width, height, threading.get_ident())
+    graph_in.push(frame)
+    sited: av.VideoFrame = graph_out.pull()
+    return sited
+
+
+@cache
+def _siting(width: int, height: int, _thread: int) -> tuple[Any, Any, Any]:
+    """Make the filter that says where the colours of 2 x 2 pixels lie: to the left, as in H.264.
+
+    FFmpeg scales frames that do not say it otherwise. The graph must live as long as its ends.
+    """
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 1000))
+    says, sink = graph.add("setparams", "chroma_location=left"), graph.add("buffersink")
+    source.link_to(says)
+    says.link_to(sink)
+    graph.configure()
+    return graph, source, sink

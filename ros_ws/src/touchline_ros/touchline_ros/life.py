@@ -44,9 +44,9 @@ def live(make: Sequence[Callable[[], LifecycleNode]], executor: Callable[[], Exe
         sys.stderr.write(f"{error}\n")
         code = USAGE_ERROR
     finally:
+        spinner.shutdown()  # first: no callback runs beside on_shutdown, whatever the executor
         for node in reversed(nodes):
             node.trigger_shutdown()
-        spinner.shutdown()
         for node in reversed(nodes):
             node.destroy_node()
         rclpy.try_shutdown()

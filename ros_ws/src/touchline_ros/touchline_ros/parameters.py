@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -40,8 +41,8 @@ def declare(node: Node, settings: Sequence[Setting], changed: Callable[[], None]
     for setting in settings:
         try:
             node.declare_parameter(setting.name, setting.default, _descriptor(setting))
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            raise SettingError(str(error)) from None  # out of its range, or of another type
+        except (InvalidParameterValueException, InvalidParameterTypeException) as error:
+            raise SettingError(str(error)) from None
     known = {setting.name: setting for setting in settings}
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
@@ -50,6 +51,8 @@ def declare(node: Node, settings: Sequence[Setting], changed: Callable[[], None]
             why = None if setting is None else _wrong(setting, parameter.value, active=active())
             if why:
                 return SetParametersResult(successful=False, reason=f"{parameter.name}: {why}")
+        if afterwards is None:
+            _soon(node, changed)
         return SetParametersResult(successful=True)
 
     start = [(known[name], node.get_parameter(name).value) for name in known]
@@ -59,11 +62,23 @@ def declare(node: Node, settings: Sequence[Setting], changed: Callable[[], None]
             msg = f"{setting.name}: {why}"
             raise SettingError(msg)
     node.add_on_set_parameters_callback(check)
-    node.add_post_set_parameters_callback(lambda _parameters: changed())
+    afterwards = getattr(node, "add_post_set_parameters_callback", None)  # Humble has none
+    if afterwards is not None:
+        afterwards(lambda _parameters: changed())
 
 
 class SettingError(Exception):
     """A parameter that cannot be used; the message names it and what would be right."""
+
+
+def _soon(node: Node, call: Callable[[], None]) -> None:
+    """Call as soon as the executor is free again: after the parameters that are just being checked have been set."""
+
+    def once() -> None:
+        node.destroy_timer(timer)
+        call()
+
+    timer = node.create_timer(0.0, once, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def _wrong(setting: Setting, value: Value, *, active: bool) -> str | None:
