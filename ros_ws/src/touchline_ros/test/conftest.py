@@ -32,10 +32,10 @@ class World:
         self.executor.add_node(node)
         return node
 
-    def until(self, holds: Callable[[], object], seconds: float = LIMIT_SECONDS):
+    def until(self, holds: Callable[[], object], seconds: float = LIMIT_SECONDS, what: str = "something"):
         end = time.monotonic() + seconds
         while not (found := holds()):
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, f"waited in vain for {what}"
             self.executor.spin_once(timeout_sec=0.05)
         return found
 

@@ -343,7 +343,7 @@ def test_as_a_process_it_walks_every_transition(world, process):
         Transition.TRANSITION_ACTIVE_SHUTDOWN,
     ):  # fmt: skip
         answer = change.call_async(ChangeState.Request(transition=Transition(id=step)))
-        world.until(answer.done)
+        world.until(answer.done, what=f"transition {step}")
         assert answer.result().success, step
 
 
