@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that spoils what passes: delay, bandwidth, slices, stalls, resets, silence, no PUBACKs."""
+"""A TCP proxy on loopback that spoils what passes: delay, bandwidth, slices, resets, silence, no PUBACKs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ BLOCK = 65536
 WAITING = 64
 """Blocks under way in each direction at most; then the sender waits, as a full pipe makes it."""
 PUBACK = 0x40
-POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Toxics:
     """What is done to each direction: seconds of delay, bytes a second (0: all), bytes in a slice (0: whole).
 
-    `stall` holds everything back until it is over. `silent` swallows everything, `deaf` only what comes from the broker
-    (half-open): a connection that has lost something that way stays so for good, as TCP has no holes, though new ones
-    may work. `no_puback` withholds the broker's acknowledgements of QoS 1; `refuse` hangs up on new connections.
+    `silent` swallows everything, `deaf` only what comes from the broker (half-open): a connection that has lost
+    something that way stays so for good, as TCP has no holes, though new ones may work. `no_puback` withholds the broker's acknowledgements of QoS 1; `refuse` hangs up on new connections.
     """
 
     delay: float = 0.0
     bandwidth: int = 0
     slice_bytes: int = 0
-    stall: bool = False
     silent: bool = False
     deaf: bool = False
     no_puback: bool = False
@@ -138,8 +135,6 @@ class Proxy:
                 if not due:
                     break
                 await asyncio.sleep(due - self._loop.time())
-                while self.toxics.stall:
-                    await asyncio.sleep(POLL_SECONDS)
                 await self._write(writer, block)
         direction.dead = True
         while not direction.waiting.empty():  # who takes in may wait for room
