@@ -20,7 +20,8 @@ class Toxics:
     """What is done to each direction: seconds of delay, bytes a second (0: all), bytes in a slice (0: whole).
 
     `silent` swallows everything, `deaf` only what comes from the broker (half-open): a connection that has lost
-    something that way stays so for good, as TCP has no holes, though new ones may work. `no_puback` withholds the broker's acknowledgements of QoS 1; `refuse` hangs up on new connections.
+    something that way stays so for good, as TCP has no holes, though new ones may work. `no_puback` withholds the
+    broker's acknowledgements of QoS 1; `refuse` hangs up on new connections.
     """
 
     delay: float = 0.0
