@@ -28,7 +28,7 @@ from .said import time_at
 
 SETTINGS = (
     Setting("autostart", default=False, description="configure and activate at start, without a lifecycle manager"),
-    Setting("uri", "", "media file to play"),
+    Setting("path", "", "media file to play"),
     Setting("rate", 1.0, "how many times as fast as it was recorded", 0.05, 100.0),
     Setting("loop", default=False, description="begin again at the end; stamps go on"),
     Setting(
@@ -98,7 +98,7 @@ class PlayerNode(LifecycleNode):
         return self.get_parameter(name).value
 
     def _source(self) -> Source:
-        return Source(self._value("uri"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
+        return Source(self._value("path"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
 
     def _open(self) -> None:
         compressed = self._value("encoding") == "compressed"
