@@ -23,6 +23,7 @@ from .windows import clips
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .bag import Bag
     from .sources import Source
     from .windows import Windower
 
@@ -48,7 +49,9 @@ class Bench:
     real_time_factor: float
 
 
-def bench(bundle: Bundle, open_source: Callable[[], tuple[Source, Windower]] | None, threads: int | None) -> Bench:
+def bench(
+    bundle: Bundle, open_source: Callable[[], tuple[Source | Bag, Windower]] | None, threads: int | None
+) -> Bench:
     """Measure a bundle on a source, or on its own golden clips when there is none; medians over the clips."""
     decoding = {}
     if open_source is None:
@@ -100,7 +103,7 @@ def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *,
 def _whole(
     bundle: Bundle,
     media: Sequence[Clip],
-    open_source: Callable[[], tuple[Source, Windower]] | None,
+    open_source: Callable[[], tuple[Source | Bag, Windower]] | None,
     threads: int | None,
 ) -> float:
     """Time the real loop, in seconds per second of media."""

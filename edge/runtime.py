@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from .bag import Bag, is_bag
 from .bundle import DEMO, Bundle
 from .check import check
 from .clip import Clip, Event, Second
@@ -68,10 +69,11 @@ def _judge(clip: Clip, pipeline: Pipeline, segmenter: Segmenter, switches: Switc
     return [] if second is None else [second, *segmenter.push(second)]
 
 
-def open_media(url: str, bundle: Bundle) -> tuple[Source, Windower]:
-    """Open a source for what the bundle judges, with the windower that cuts it."""
+def open_media(url: str, bundle: Bundle) -> tuple[Source | Bag, Windower]:
+    """Open a media file, or a recording of ROS, for what the bundle judges, with the windower that cuts it."""
     manifest = bundle.manifest
-    source = Source(url, manifest.clip.sample_rate_hz, video=manifest.sees, audio=manifest.hears)
+    opened = Bag if is_bag(url) else Source
+    source = opened(url, manifest.clip.sample_rate_hz, video=manifest.sees, audio=manifest.hears)
     return source, Windower(manifest.clip, video=source.video, audio=source.audio)
 
 
@@ -100,7 +102,9 @@ def stamper(stamp: Stamp) -> Callable[[Second | Event], Message]:
     return to_message
 
 
-def _configured_sinks(config: Config, bundle: Bundle, stamp: Stamp, source: Source, switches: Switches) -> list[Sink]:
+def _configured_sinks(
+    config: Config, bundle: Bundle, stamp: Stamp, source: Source | Bag, switches: Switches
+) -> list[Sink]:
     sinks: list[Sink] = []
     if config.jsonl:
         sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"]))

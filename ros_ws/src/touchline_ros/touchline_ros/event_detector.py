@@ -29,13 +29,14 @@ from edge.events import SegmenterConfig
 from edge.fusion import read_fusion
 from edge.manifest import BundleError
 from edge.messages import utc
+from edge.rosaudio import AudioError, Resampler, coded_samples, stamped_samples
+from edge.rosimage import ImageError, compressed_frame, video_frame
 from edge.runtime import self_test
 from edge.strict import StrictError
 
 from . import audio, notes
 from .annotated import annotated
 from .health import Part, report
-from .images import ImageError, compressed_frame, video_frame
 from .judge import NANOSECONDS, Judge, Judged
 from .life import live
 from .parameters import Setting, declare
@@ -87,7 +88,7 @@ class EventDetectorNode(LifecycleNode):
             self._bundle = Bundle.load(self._value("bundle") or DEMO)
             self._judge = self._new_judge(self._bundle)
             self._open()
-        except (BundleError, audio.AudioError) as error:
+        except (BundleError, AudioError) as error:
             self.get_logger().error(str(error))
             self._close()
             return TransitionCallbackReturn.FAILURE
@@ -159,7 +160,7 @@ class EventDetectorNode(LifecycleNode):
 
     def _listen(self, kind: str) -> None:
         assert self._bundle is not None
-        self._resampler = audio.Resampler(self._bundle.manifest.clip.sample_rate_hz)
+        self._resampler = Resampler(self._bundle.manifest.clip.sample_rate_hz)
         qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
         heard = audio.message_class(kind)
         self._made.append(self.create_subscription(heard, "audio", self._keep, qos, qos_overriding_options=OVERRIDABLE))
@@ -236,7 +237,7 @@ class EventDetectorNode(LifecycleNode):
             else:
                 self._counts["sounds"] += 1
                 self._hear(stamp_ns, message)
-        except (ImageError, audio.AudioError) as error:
+        except (ImageError, AudioError) as error:
             self._counts["refused"] += 1
             topic = "image" if isinstance(error, ImageError) else "audio"
             self._complain(f"{topic}: {error}")
@@ -248,7 +249,7 @@ class EventDetectorNode(LifecycleNode):
 
     def _hear(self, stamp_ns: int, message: Any) -> None:  # noqa: ANN401 - of either package
         stamped = hasattr(message.audio, "audio_data")
-        rate, samples = audio.stamped_samples(message) if stamped else audio.coded_samples(message, self._about)
+        rate, samples = stamped_samples(message) if stamped else coded_samples(message, self._about)
         for at_ns, block in self._resampler.push(stamp_ns, rate, samples):
             self._say(self._now().push(at_ns, audio=block))
 

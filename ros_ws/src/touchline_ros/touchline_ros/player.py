@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 
 from edge.clip import Packet
+from edge.rosaudio import AudioError
 from edge.sources import Source, SourceError
 
 from . import audio
@@ -64,7 +65,7 @@ class PlayerNode(LifecycleNode):
             with self._source():
                 pass
             self._open()
-        except (SourceError, audio.AudioError) as error:
+        except (SourceError, AudioError) as error:
             self.get_logger().error(str(error))
             self._close()
             return TransitionCallbackReturn.FAILURE

@@ -18,9 +18,9 @@ from touchline_msgs.msg import LabelInfo, PolicyState, Second
 from edge.bundle import Bundle
 from edge.manifest import BundleError, PictureObservation
 from edge.policy import Action, Policy, PolicyError, picture_observation, vector_observation
+from edge.rosimage import ImageError, compressed_frame, video_frame
 
 from .health import Part, report
-from .images import ImageError, compressed_frame, video_frame
 from .life import live
 from .parameters import Setting, declare
 

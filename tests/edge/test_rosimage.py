@@ -8,7 +8,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from touchline_ros.images import LAYOUTS, ImageError, compressed_frame, video_frame
+
+from edge.rosimage import LAYOUTS, ImageError, compressed_frame, video_frame
 
 WIDTH, HEIGHT = 64, 48
 PICTURE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
