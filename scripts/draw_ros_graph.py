@@ -25,10 +25,10 @@ FIRST, SECOND, APART = (
 MOVES = ("/policy/proposed_cmd_vel", "/cmd_vel")
 """The way of a velocity from the policy to the base."""
 
-WIDTH = 1180
-INPUTS_X, FIRST_X, TOPICS_X, SECOND_X, OUTPUTS_X = 20, 235, 460, 760, 990
+WIDTH = 1220
+INPUTS_X, FIRST_X, TOPICS_X, SECOND_X, OUTPUTS_X = 10, 255, 470, 765, 1000
 BOX, PILL, TOP, STEP = (180, 52), (220, 36), 70, 50
-NARROW = 170
+WIDE = 210
 HEADS = {INPUTS_X: "from the robot", TOPICS_X: "between the nodes", OUTPUTS_X: "to the robot and its people"}
 STYLE = """\
 text { font: 13px sans-serif; fill: #1c2733; } .small { font-size: 11px; fill: #5b6875; } .title { font-weight: bold; }
@@ -70,12 +70,12 @@ def drawn(ends: Sequence[End]) -> str:
     places = {
         **_column(FIRST, FIRST_X, rows, BOX[0]),
         **_column(SECOND, SECOND_X, rows, BOX[0]),
-        **_column(inputs, INPUTS_X, rows, NARROW),
+        **_column(inputs, INPUTS_X, rows, WIDE),
         **_column(between, TOPICS_X, rows, PILL[0]),
-        **_column(outputs, OUTPUTS_X, rows, NARROW),
+        **_column(outputs, OUTPUTS_X, rows, WIDE),
     }
     topics = [end for end in near if end.does in {PUBLISHES, SUBSCRIBES}]
-    types = {end.name: end.type for end in reversed(topics)}
+    types = {name: _types({end.type for end in topics if end.name == name}) for name in (*inputs, *between, *outputs)}
     parts = _unique(_arrow(places, end) for end in topics)
     parts += _calls(places, near)
     parts += [_pill(places[name], name, types[name]) for name in (*inputs, *between, *outputs)]
@@ -86,6 +86,11 @@ def drawn(ends: Sequence[End]) -> str:
 
 
 Place = tuple[float, float, float]  # left, middle, width
+
+
+def _types(types: set[str]) -> str:
+    first, *others = sorted(types, key=len)
+    return ", ".join([first, *(other.partition("/")[2] for other in others)])
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -87,7 +87,7 @@ def wanted(given: dict[str, str]) -> list[str]:
 def overrides(nodes: list[str], given: dict[str, str]) -> dict[str, dict[str, object]]:
     """Say for each node which parameters the arguments set; they outrank the file of parameters."""
     own: dict[str, dict[str, object]] = {
-        "event_detector": {"bundle": given["bundle"]},
+        "event_detector": {"bundle": given["bundle"], "mode": "replay" if given["source"] else "live"},
         "policy": {"bundle": given["policy_bundle"] or given["bundle"]},
         "guard": {"bundle": given["policy_bundle"] or given["bundle"], "shadow": given["policy"] == "shadow"},
         "mqtt_gateway": {"url": given["mqtt"]},

@@ -37,6 +37,10 @@ HEAD = """\
 # What a node needs to be activated, so that its topics can be asked for: sets of parameters. FOLDER is a temporary one.
 POLICIES = ROOT / "examples/policies"
 NEEDS: dict[str, list[dict[str, object]]] = {
+    "event_detector": [
+        {"notes": "FOLDER", "audio_type": "audio_common_msgs/AudioStamped"},
+        {"notes": "FOLDER", "image_transport": "compressed"},
+    ],
     "policy": [
         {"bundle": str(POLICIES / "tracker")},
         {"bundle": str(POLICIES / "tracker"), "image_transport": "compressed"},
