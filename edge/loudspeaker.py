@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import threading
 from pathlib import Path
 from queue import Full, Queue
@@ -13,6 +14,8 @@ from .voice import Speech
 
 MOST_FILES = 1000
 """Files in a folder; the oldest make room."""
+_OURS = re.compile(r"\d{8}T\d{6,9}Z?-.+\.wav")
+"""Names that begin with a time: what else somebody keeps in the folder is not ours to remove."""
 
 
 class SpeakerError(Exception):
@@ -20,7 +23,10 @@ class SpeakerError(Exception):
 
 
 class WavFolder:
-    """Writes each speech as a WAV file that appears whole; the oldest beyond `most_files` are removed."""
+    """Writes each speech as a WAV file that appears whole; the oldest beyond `most_files` are removed.
+
+    Names begin with a time, such as 20261123T101542Z-golf; files with other names stay.
+    """
 
     def __init__(self, folder: str | Path, most_files: int = MOST_FILES) -> None:
         self._folder, self._most = Path(folder).expanduser(), most_files
@@ -34,7 +40,8 @@ class WavFolder:
         """Write `name`.wav; SpeakerError says why it cannot be."""
         try:
             speech.write(self._folder / f"{name}.wav")
-            for old in sorted(self._folder.glob("*.wav"))[: -self._most]:
+            ours = sorted(file for file in self._folder.iterdir() if _OURS.fullmatch(file.name))
+            for old in ours[: -self._most]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             msg = f"folder {self._folder}: cannot be written ({(error.strerror or str(error)).lower()})"

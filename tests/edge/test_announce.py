@@ -106,10 +106,14 @@ def test_a_label_without_speech_is_noted_and_takes_no_time(speeches):
 
 def test_a_folder_keeps_its_latest_files(speeches, tmp_path):
     folder = WavFolder(tmp_path / "said", most_files=2)
+    mine = [tmp_path / "said" / name for name in ("0-my-recording.wav", "20250101.wav", "20250101T101542-notes.txt")]
+    for file in mine:
+        file.touch()
     for name in ("20261123T101542-a", "20261123T101543-b", "20261123T101544-c"):
         folder(name, speeches["badminton", "high"])
     folder.close()
-    files = sorted((tmp_path / "said").iterdir())
+    assert all(file.exists() for file in mine)
+    files = sorted({*(tmp_path / "said").iterdir()} - {*mine})
     assert [file.name for file in files] == ["20261123T101543-b.wav", "20261123T101544-c.wav"]
     with wave.open(str(files[0])) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8_000, 1, 2)

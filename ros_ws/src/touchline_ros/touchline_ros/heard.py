@@ -82,9 +82,9 @@ def event_message(message: Any, stamp: Stamp, seq: int) -> EventMessage:  # noqa
 
 
 def described(stamp: Stamp, label_info: Any) -> Stamp:  # noqa: ANN401
-    """Complete a stamp by a touchline_msgs/LabelInfo."""
-    table, sha256 = label_info.table_version, label_info.model_sha256
-    return replace(stamp, model=label_info.bundle, sha256=sha256, table=table)
+    """Complete a stamp by a touchline_msgs/LabelInfo, whose `name version` is `name-version` in the contract."""
+    model = "-".join(label_info.bundle.rsplit(" ", 1))
+    return replace(stamp, model=model, sha256=label_info.model_sha256, table=label_info.table_version)
 
 
 def birth(stamp: Stamp, *, labels: tuple[str, ...] = (), rule: str = "", events: SegmenterConfig) -> Info:

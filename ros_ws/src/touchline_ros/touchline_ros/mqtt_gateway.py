@@ -199,7 +199,8 @@ class MqttGatewayNode(LifecycleNode):
             self._relay.enabled(time.monotonic(), on=on)
 
     def _hindrance(self) -> str:
-        guarded = self.count_publishers("guard/state") > 0
+        # Publishers are counted on a topic as it is called, so a remapped one has to be resolved first.
+        guarded = self.count_publishers(self.resolve_topic_name("guard/state")) > 0
         return self._relay.hindrance(guarded=guarded) if self._relay is not None else ""
 
     def _look(self) -> None:

@@ -41,10 +41,10 @@ def person(world):
 def gateway(world, person, stopped_broker, state_home):  # noqa: ARG001 - both outlive it
     nodes = []
 
-    def start(broker, **parameters):
+    def start(broker, cli_args=None, **parameters):
         given = {"url": broker.url, "node": "truck1", "source": "cam2", **parameters}
         overrides = [Parameter(name, value=value) for name, value in given.items()]
-        node = world.add(MqttGatewayNode(context=world.context, parameter_overrides=overrides))
+        node = world.add(MqttGatewayNode(context=world.context, parameter_overrides=overrides, cli_args=cli_args))
         nodes.append(node)
         assert node.trigger_configure() == OK
         assert node.trigger_activate() == OK

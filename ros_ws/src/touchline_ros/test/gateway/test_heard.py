@@ -10,9 +10,13 @@ import robot
 from diagnostic_msgs.msg import DiagnosticStatus
 from touchline_msgs.msg import PolicyState
 from touchline_ros import heard
+from touchline_ros.said import label_info
 
 from edge import messages
+from edge.bundle import DEMO, Bundle
+from edge.config import Config
 from edge.messages import MessageError
+from edge.runtime import make_stamp
 
 STAMP = replace(made.STAMP, epoch_ns=robot.START_NS, quant="unknown")
 
@@ -39,6 +43,14 @@ def test_a_stamp_is_kept_to_the_nanosecond_however_long_the_node_has_run():
         "2026-11-23T10:15:45.123Z",
         "2026-11-23T10:15:48.123Z",
     )
+
+
+def test_a_bundle_is_named_as_a_device_names_it():
+    bundle = Bundle.load(DEMO)
+    device = make_stamp(Config(), bundle)
+    gateway = heard.described(STAMP, label_info(bundle))
+    assert (gateway.model, gateway.sha256, gateway.table) == (device.model, device.sha256, device.table)
+    assert heard.described(STAMP, robot.label_info(bundle="my court 1.4.0")).model == "my court-1.4.0"
 
 
 def test_a_modality_that_judged_nothing_has_no_vote():

@@ -123,6 +123,17 @@ def test_a_detector_is_not_enabled_for_a_guard_that_waits_for_it(person, gateway
     person.until(lambda: person.called("event_detector/enable") == [False, True])
 
 
+def test_a_guard_whose_topic_is_remapped_is_waited_for_as_well(person, gateway, broker, teller):
+    listener, client = broker.listen(), teller(broker)
+    gateway(broker, cli_args=["--ros-args", "-r", "guard/state:=/safety/guard"])
+    person.destroy_publisher(person.states["guard"])
+    person.create_publisher(PolicyState, "/safety/guard", robot.LATCHED)
+    person.until(lambda: listener.payloads(f"{SOURCE}/enabled/state") == ["ON"])
+    client.tell(f"{SOURCE}/enabled/set", "ON")
+    person.until(lambda: "the guard has not said yet how it is" in person.said("commands"))
+    assert person.called("event_detector/enable") == []
+
+
 def test_a_stop_is_told_until_a_guard_has_heard_it(person, gateway, broker, teller):
     listener, client = broker.listen(), teller(broker)
     gateway(broker)
