@@ -27,7 +27,8 @@ MODEL = Model("made-1", "0" * 64, "int8")
 class Life:
     """One start of the process: where it publishes, how many events at what rate, and when it kills itself.
 
-    `acknowledged` gets a line for each event that the outbox has said to be safe.
+    `acknowledged` gets a line for each event that the outbox has said to be safe; with `too_soon`, a control that must
+    lose something, for each that was handed to it.
     """
 
     url: str
@@ -40,6 +41,7 @@ class Life:
     consumers: tuple[str, ...] = ()
     linger: float = 0.0
     protocol: str = "3.1.1"
+    too_soon: bool = False
 
 
 def event(boot: str, seq: int) -> EventMessage:
@@ -117,9 +119,11 @@ class Tapped(Outbox):
 
     def put(self, topic: str, payload: bytes, kind: str = "event", *, boot: str = "", seq: int = 0) -> Future[int]:
         """Store, and write down when the outbox says that it is safe."""
+        if self._life.too_soon:
+            self._say(boot, seq)
         self._perhaps("before commit")
         done = super().put(topic, payload, kind, boot=boot, seq=seq)  # type: ignore[arg-type]
-        done.add_done_callback(lambda future: self._said(future, f"{boot} {seq}\n"))
+        done.add_done_callback(lambda future: self._stored(future, boot, seq))
         return done
 
     def delivered(self, offsets: Iterable[int]) -> None:
@@ -128,10 +132,14 @@ class Tapped(Outbox):
         super().delivered(offsets)
         self._perhaps("after settling")
 
-    def _said(self, future: Future[int], line: str) -> None:
+    def _stored(self, future: Future[int], boot: str, seq: int) -> None:
         if future.exception() is None:
-            os.write(self._out, line.encode())
+            if not self._life.too_soon:
+                self._say(boot, seq)
             self._perhaps("after commit")
+
+    def _say(self, boot: str, seq: int) -> None:
+        os.write(self._out, f"{boot} {seq}\n".encode())
 
     def _perhaps(self, moment: str) -> None:
         if self._life.moment == moment and time.monotonic() - self._born > self._life.after:

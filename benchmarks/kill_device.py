@@ -42,14 +42,18 @@ class Outcome:
     moments: dict[str, int]
 
 
-def kill_often(folder: Path, kills: int, rng: random.Random, rate: float) -> Outcome:
-    """Run and kill the device `kills` times, let it drain, and judge."""
+def kill_often(folder: Path, kills: int, rng: random.Random, rate: float, *, too_soon: bool = False) -> Outcome:
+    """Run and kill the device `kills` times, let it drain, and judge.
+
+    `too_soon` is the control, which has to lose: events count as safe before the outbox has said so.
+    """
     log, said = folder / "arrivals.jsonl", folder / "acknowledged.txt"
     with subprocess.Popen(
         [sys.executable, str(HERE / "oracle.py"), str(log)], stdout=subprocess.PIPE, text=True
     ) as oracle:
         assert oracle.stdout is not None
-        life = Life(f"mqtt://127.0.0.1:{int(oracle.stdout.readline())}", str(folder / "state"), str(said), rate=rate)
+        url = f"mqtt://127.0.0.1:{int(oracle.stdout.readline())}"
+        life = Life(url, str(folder / "state"), str(said), rate=rate, too_soon=too_soon)
         try:
             lives = _lives(life, kills, rng, log)
             _live_to_the_end(life)
@@ -156,16 +160,20 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="how often to kill (default: 200)")
     parser.add_argument("--rate", type=float, default=200.0, help="events a second (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: 0)")
+    parser.add_argument(
+        "--control", action="store_true", help="call events safe before they are: the judge has to find some lost"
+    )
     parser.add_argument("--json", metavar="F", help="write the figures to this file")
     arguments: Any = parser.parse_args()
     where = machine()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = kill_often(Path(folder), arguments.kills, random.Random(arguments.seed), arguments.rate)  # noqa: S311
+        rng = random.Random(arguments.seed)  # noqa: S311
+        outcome = kill_often(Path(folder), arguments.kills, rng, arguments.rate, too_soon=arguments.control)
     print(machine_line(where))
     for name, value in msgspec.to_builtins(outcome).items():
         print(f"{name.replace('_', ' ')}: {value}")
     write_json(arguments.json, {"machine": where, **msgspec.to_builtins(outcome)})
-    return 1 if outcome.lost or outcome.out_of_order else 0
+    return 1 if outcome.out_of_order or bool(outcome.lost) != arguments.control else 0
 
 
 if __name__ == "__main__":

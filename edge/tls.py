@@ -14,6 +14,8 @@ from .x509 import Certificate, read_certificates
 
 CERTIFICATE, KEY, REVOKED = "CERTIFICATE", "PRIVATE KEY", b"X509 CRL-----"
 """What PEM blocks are called."""
+CIPHERS = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!SHA1:!AESCCM"
+"""Of TLS 1.2, as in Python itself since 3.10 less DHE; some distributions build theirs with OpenSSL's weaker list."""
 MOST_BYTES = 2**22
 """A file of certificates is smaller; Debian's bundle of all public authorities has 0.2 MB."""
 
@@ -41,6 +43,7 @@ class Security:
         """Make what opens connections, TLS 1.2 at least; MqttError names the file that cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it wants a certificate and compares the host name
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
         context.sslsocket_class = Socket
         if self.alpn:
             if not (self.alpn.isascii() and self.alpn.isprintable() and len(self.alpn) <= 255):

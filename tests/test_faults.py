@@ -38,6 +38,10 @@ def test_200_kills_of_the_device_lose_nothing(figures):
     }  # fmt: skip
 
 
+def test_the_judge_of_kills_finds_what_is_called_safe_too_soon(figures):
+    assert figures("kill_device", "--kills", "24", "--control")["lost"] > 0
+
+
 def test_20_kills_of_mosquitto_lose_nothing_from_end_to_end(figures):
     whole, plain = figures("kill_broker", "--kills", "20")["modes"]
     assert (whole["delivery"], whole["lost"]) == ("end-to-end", 0)

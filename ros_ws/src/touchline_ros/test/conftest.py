@@ -32,12 +32,19 @@ class World:
         self.executor.add_node(node)
         return node
 
-    def until(self, holds: Callable[[], object], seconds: float = LIMIT_SECONDS):
+    def until(self, holds: Callable[[], object], seconds: float = LIMIT_SECONDS, what: str = "something"):
         end = time.monotonic() + seconds
         while not (found := holds()):
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, f"waited in vain for {what}"
             self.executor.spin_once(timeout_sec=0.05)
         return found
+
+    def client(self, node, kind, name: str):
+        """Make a client that is known to its server: one that asks at once may never hear the answer."""
+        client = node.create_client(kind, name)
+        assert client.wait_for_service(2 * LIMIT_SECONDS), name
+        self.spin(0.5)
+        return client
 
     def spin(self, seconds: float) -> None:
         end = time.monotonic() + seconds

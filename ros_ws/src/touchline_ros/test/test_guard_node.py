@@ -58,8 +58,7 @@ class Bench:
         return self
 
     def call(self, kind, name, request):
-        client = self.other.create_client(kind, name)
-        assert client.wait_for_service(10)
+        client = self.world.client(self.other, kind, name)
         answer = client.call_async(request)
         self.world.until(answer.done)
         return answer.result()
@@ -207,10 +206,8 @@ def test_200_000_fuzzed_messages_bring_nothing_outside_the_envelope(world):
 def test_as_a_process_it_walks_every_transition_and_ends_with_zeros(world, process):
     guard = process("guard", "base_timeout:=0.5")
     other = world.add(rclpy.create_node("other", context=world.context))
-    change = other.create_client(ChangeState, "guard/change_state")
-    state = other.create_client(GetState, "guard/get_state")
-    assert change.wait_for_service(20)
-    assert state.wait_for_service(20)
+    change = world.client(other, ChangeState, "guard/change_state")
+    state = world.client(other, GetState, "guard/get_state")
 
     def now() -> str:
         answer = state.call_async(GetState.Request())

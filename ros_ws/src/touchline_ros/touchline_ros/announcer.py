@@ -64,7 +64,7 @@ class AnnouncerNode(LifecycleNode):
         options = QoSOverridingOptions.with_default_policies()
         self._heard_on = [
             self.create_subscription(Event, EVENTS, self._event, QoSProfile(depth=10), qos_overriding_options=options),
-            self.create_subscription(LabelInfo, LABELS, self._label_info, LATCHED),
+            self.create_subscription(LabelInfo, LABELS, self._label_info, LATCHED, qos_overriding_options=options),
         ]
         return TransitionCallbackReturn.SUCCESS
 

@@ -121,6 +121,11 @@ class EventDetectorNode(LifecycleNode):
         self._close()
         return TransitionCallbackReturn.SUCCESS
 
+    def destroy_node(self) -> None:
+        """End the worker first, which publishes."""
+        self._rest()
+        super().destroy_node()
+
     def _value(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
         return self.get_parameter(name).value
 

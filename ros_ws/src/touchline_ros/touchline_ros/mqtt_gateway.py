@@ -108,7 +108,7 @@ class MqttGatewayNode(LifecycleNode):
         except SettingError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        self._told = Told(self, self._enabled, self._warn)
+        self._told = Told(self, enabled=self._enabled, hindrance=self._hindrance, complain=self._warn)
         self._listen()
         self._ticking = self.create_timer(LOOK_SECONDS, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         return TransitionCallbackReturn.SUCCESS
@@ -183,7 +183,10 @@ class MqttGatewayNode(LifecycleNode):
             results,
         )
         # Also heard while inactive: it is sent once.
-        self._heard_on.append(self.create_subscription(LabelInfo, LABELS, self._describe, LATCHED))
+        options = QoSOverridingOptions.with_default_policies()
+        self._heard_on.append(
+            self.create_subscription(LabelInfo, LABELS, self._describe, LATCHED, qos_overriding_options=options)
+        )
 
     def _describe(self, message: LabelInfo) -> None:
         self._label_info = message
@@ -194,6 +197,10 @@ class MqttGatewayNode(LifecycleNode):
     def _enabled(self, on: bool) -> None:  # noqa: FBT001 - what the service takes
         if self._relay is not None:
             self._relay.enabled(time.monotonic(), on=on)
+
+    def _hindrance(self) -> str:
+        guarded = self.count_publishers("guard/state") > 0
+        return self._relay.hindrance(guarded=guarded) if self._relay is not None else ""
 
     def _look(self) -> None:
         if self._relay is not None and self._told is not None:

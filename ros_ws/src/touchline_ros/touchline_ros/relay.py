@@ -120,6 +120,14 @@ class Relay:
         self._turned_at = now
         self._publisher.later(partial(self._publisher.control.turned, "enabled", on=on))
 
+    def hindrance(self, *, guarded: bool) -> str:
+        """Say why nothing may be done now that could let the robot move; `guarded`: a guard is there."""
+        guard = self._policies.get("guard")
+        if guard is None:
+            return "the guard has not said yet how it is" if guarded else ""
+        active = guard[0].state == "active"
+        return "the guard is active, and what could let it move is done beside the robot" if active else ""
+
     def look(self, now: float, *, stop: str) -> None:
         """Publish how policy and modalities stand; `stop` says of a stop that was told what keeps it from the guard."""
         state = self._policy_now(now)

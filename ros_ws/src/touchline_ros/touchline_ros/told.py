@@ -24,13 +24,21 @@ class Told:
     """Calls `event_detector/enable`, `event_detector/feedback` and `guard/stop`, and tells what came of it.
 
     No other service can be called by it, so nothing that comes over MQTT can start motion: that takes the guard's
-    reset and lifecycle, both of which are for whoever stands beside the robot. A stop is repeated until the guard has
-    answered, however long that takes; the others are tried once. `reach` is called in the publisher's thread, all else
-    in the executor's. `troubles` says by the service what went wrong with it last.
+    reset and lifecycle, both of which are for whoever stands beside the robot. Nor can a detector that is enabled let
+    a guard that waits for its inputs move: while `hindrance()` says why, none is. A stop is repeated until the guard
+    has answered, however long that takes; the others are tried once. `reach` is called in the publisher's thread, all
+    else in the executor's. `troubles` says by the service what went wrong with it last.
     """
 
-    def __init__(self, node: LifecycleNode, enabled: Callable[[bool], None], complain: Callable[[str], None]) -> None:
-        self._enabled, self._complain = enabled, complain
+    def __init__(
+        self,
+        node: LifecycleNode,
+        *,
+        enabled: Callable[[bool], None],
+        hindrance: Callable[[], str],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._enabled, self._hindrance, self._complain = enabled, hindrance, complain
         self._enable = node.create_client(SetBool, "event_detector/enable")
         self._feedback = node.create_client(FeedbackService, "event_detector/feedback")
         self._stop = node.create_client(Trigger, "guard/stop")
@@ -99,7 +107,11 @@ class Told:
             self._enabled(on)
             return ""
 
-        self._ask(self._enable, SetBool.Request(data=on), turned)
+        why = self._hindrance() if on else ""
+        if why:
+            self._note(self._enable, f"{self._enable.srv_name}: not called, {why}")
+        else:
+            self._ask(self._enable, SetBool.Request(data=on), turned)
 
     def _want_stop(self) -> None:
         self._stops_told += 1
@@ -120,8 +132,11 @@ class Told:
             if client is self._stop:
                 self._stop_asked = 0
             sentence = trouble if response is None or not trouble else f"{client.srv_name}: {trouble}"
-            if sentence and sentence != self.troubles.get(client.srv_name):
-                self._complain(sentence)
-            self.troubles[client.srv_name] = sentence
+            self._note(client, sentence)
 
         self._asking.push(client, request, then, time.monotonic())
+
+    def _note(self, client: Any, sentence: str) -> None:  # noqa: ANN401
+        if sentence and sentence != self.troubles.get(client.srv_name):
+            self._complain(sentence)
+        self.troubles[client.srv_name] = sentence

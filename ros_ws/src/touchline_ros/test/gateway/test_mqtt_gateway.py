@@ -90,6 +90,10 @@ def test_judging_is_switched_and_a_switch_says_what_became_of_it(person, gateway
     client.tell(f"{SOURCE}/enabled/set", "OFF")
     person.until(lambda: listener.payloads(f"{SOURCE}/enabled/state") == ["ON", "OFF"])
     assert person.called("event_detector/enable") == [False]
+    client.tell(f"{SOURCE}/enabled/set", "ON")
+    person.until(lambda: "the guard has not said yet how it is" in person.said("commands"))
+    person.say("guard", PolicyState.INACTIVE)
+    person.until(lambda: latest(listener, f"{NODE}/policy/state")["reason"] == "not activated")
     person.refusing.add("event_detector/enable")
     client.tell(f"{SOURCE}/enabled/set", "ON")
     person.until(lambda: person.called("event_detector/enable") == [False, True])
@@ -99,6 +103,24 @@ def test_judging_is_switched_and_a_switch_says_what_became_of_it(person, gateway
     person.until(lambda: listener.payloads(f"{SOURCE}/enabled/state") == ["ON", "OFF", "ON"])
     client.tell(f"{SOURCE}/publish_ticks/set", "OFF")
     person.until(lambda: listener.payloads(f"{SOURCE}/publish_ticks/state") == ["ON", "OFF"])
+
+
+@pytest.mark.parametrize("state", [PolicyState.WAITING, PolicyState.ARMED, PolicyState.RAMPING])
+def test_a_detector_is_not_enabled_for_a_guard_that_waits_for_it(person, gateway, broker, teller, state):
+    listener, client = broker.listen(), teller(broker)
+    gateway(broker)
+    client.tell(f"{SOURCE}/enabled/set", "OFF")
+    person.until(lambda: listener.payloads(f"{SOURCE}/enabled/state") == ["ON", "OFF"])
+    person.say("guard", state)
+    person.until(lambda: latest(listener, f"{NODE}/policy/state").get("state") == "active")
+    client.tell(f"{SOURCE}/enabled/set", "ON")
+    person.until(lambda: "event_detector/enable: not called, the guard is active" in person.said("commands"))
+    assert person.called("event_detector/enable") == [False]
+    assert listener.payloads(f"{SOURCE}/enabled/state")[-1] == "OFF"
+    person.say("guard", PolicyState.STOPPED)
+    person.until(lambda: latest(listener, f"{NODE}/policy/state").get("state") == "stopped")
+    client.tell(f"{SOURCE}/enabled/set", "ON")
+    person.until(lambda: person.called("event_detector/enable") == [False, True])
 
 
 def test_a_stop_is_told_until_a_guard_has_heard_it(person, gateway, broker, teller):
