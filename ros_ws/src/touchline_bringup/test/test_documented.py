@@ -49,6 +49,9 @@ NEEDS: dict[str, list[dict[str, object]]] = {
     "guard": [{"base_timeout": 0.5}, {"base_timeout": 0.5, "stamped": True}, {"shadow": True}],
     "announcer": [{"folder": "FOLDER"}],
     "mqtt_gateway": [{"outbox": "none"}],
+    "player": [
+        {"uri": str(ROOT / "examples/match.mp4"), "audio_type": "audio_common_msgs/AudioStamped", "clock": True}
+    ],
 }
 
 
