@@ -27,6 +27,7 @@ test: .venv/.dev ## All checks and all tests, files untouched; one part: make te
 	$(STEP) "Tests (minutes, they train small models too)"
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not alone" $(PYTEST_ARGS) || test $$? -eq 5
 	@$(BIN)/pytest -m alone $(PYTEST_ARGS) || test $$? -eq 5 # 5: PYTEST_ARGS leave none of them
+	@test "$$(uname -sm)" != "Linux x86_64" || $(MAKE) --no-print-directory ros
 
 check: .venv/.dev ## Format, lint, check types and run the quick tests: before each commit
 	@scripts/apt-need mosquitto mosquitto-clients espeak-ng

@@ -98,7 +98,7 @@ def overrides(nodes: list[str], given: dict[str, str]) -> dict[str, dict[str, ob
         "mqtt_gateway": {"url": given["mqtt"]},
         "recorder": {"path": given["record"]},
         "player": {
-            "uri": given["source"],
+            "path": given["source"],
             "audio_type": given["audio_type"],
             "clock": given["use_sim_time"] == "true",
             "wait": 60.0,

@@ -50,7 +50,7 @@ NEEDS: dict[str, list[dict[str, object]]] = {
     "announcer": [{"folder": "FOLDER"}],
     "mqtt_gateway": [{"outbox": "none"}],
     "player": [
-        {"uri": str(ROOT / "examples/match.mp4"), "audio_type": "audio_common_msgs/AudioStamped", "clock": True}
+        {"path": str(ROOT / "examples/match.mp4"), "audio_type": "audio_common_msgs/AudioStamped", "clock": True}
     ],
 }
 

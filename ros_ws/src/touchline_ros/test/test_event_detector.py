@@ -124,7 +124,7 @@ def played(world, bench, path: Path, process, *, audio: bool, rate: float = 4.0,
     kind = STAMPED if audio else "none"
     bench = bench(audio_type=kind).start()
     player = process(
-        "player", f"uri:={path}", f"rate:={rate}", f"audio_type:={kind}", f"encoding:={encoding}", f"start:={EPOCH}",
+        "player", f"path:={path}", f"rate:={rate}", f"audio_type:={kind}", f"encoding:={encoding}", f"start:={EPOCH}",
     )  # fmt: skip
     change = world.client(bench.other, ChangeState, "player/change_state")
     for step in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):

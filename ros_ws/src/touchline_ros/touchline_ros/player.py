@@ -28,7 +28,7 @@ from .said import time_at
 
 SETTINGS = (
     Setting("autostart", default=False, description="configure and activate at start, without a lifecycle manager"),
-    Setting("uri", "", "media file to play"),
+    Setting("path", "", "media file to play"),
     Setting("wait", 0.0, "seconds to wait at most for somebody who listens to image", 0.0, 600.0),
     Setting("rate", 1.0, "how many times as fast as it was recorded", 0.05, 100.0),
     Setting("loop", default=False, description="begin again at the end; stamps go on"),
@@ -99,7 +99,7 @@ class PlayerNode(LifecycleNode):
         return self.get_parameter(name).value
 
     def _source(self) -> Source:
-        return Source(self._value("uri"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
+        return Source(self._value("path"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
 
     def _open(self) -> None:
         compressed = self._value("encoding") == "compressed"

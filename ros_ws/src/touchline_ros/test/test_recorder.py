@@ -1,0 +1,88 @@
+"""The recorder: what is on the wire is in the file, closed properly, split by size, and read by another library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image
+from touchline_msgs.msg import Second, Vote
+from touchline_ros.recorder import RecorderNode, typestore
+
+
+class Bench:
+    """An active recorder in this process, with what it hears."""
+
+    def __init__(self, world, folder: Path, **parameters) -> None:
+        overrides = [Parameter(name, value=value) for name, value in ({"path": str(folder)} | parameters).items()]
+        self.recorder = world.add(RecorderNode(context=world.context, parameter_overrides=overrides))
+        self.other = world.add(rclpy.create_node("other", context=world.context))
+        self.images = self.other.create_publisher(Image, "image", 100)
+        self.seconds = self.other.create_publisher(Second, "event_detector/second", 10)
+        assert self.recorder.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.recorder.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        world.until(lambda: self.images.get_subscription_count() and self.seconds.get_subscription_count())
+
+
+def image(k: int, size: int = 100) -> Image:
+    message = Image(width=size, height=1, step=size, encoding="mono8")
+    message.header.stamp.sec = k
+    message.data.frombytes(bytes([k % 256]) * size)
+    return message
+
+
+def test_what_is_published_is_in_the_file(world, tmp_path):
+    bench = Bench(world, tmp_path)
+    for k in range(20):
+        bench.images.publish(image(k))
+        vote = Vote(modality="rgb", label="tennis", score=0.5, valid=True)
+        bench.seconds.publish(Second(seq=k, label="tennis", votes=[vote]))
+        world.until(lambda k=k: bench.recorder._messages == 2 * (k + 1))
+    assert bench.recorder.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    (folder,) = tmp_path.iterdir()
+    with Reader(folder) as reader:
+        kept = [(connection.topic, connection.msgtype, data) for connection, _, data in reader.messages()]
+    pictures = [data for topic, _, data in kept if topic == "/image"]
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    read = [store.deserialize_cdr(data, "sensor_msgs/msg/Image") for data in pictures]
+    assert [message.header.stamp.sec for message in read] == list(range(20))
+    assert [message.data[0] for message in read] == list(range(20))
+    ours = typestore("touchline_msgs/msg/Second")
+    seconds = [ours.deserialize_cdr(data, kind) for topic, kind, data in kept if topic == "/event_detector/second"]
+    assert [message.seq for message in seconds] == list(range(20))
+    assert seconds[0].votes[0].label == "tennis"
+
+
+def test_a_recording_that_is_full_is_followed_by_another(world, tmp_path):
+    bench = Bench(world, tmp_path, split_megabytes=1)
+    for k in range(5):
+        bench.images.publish(image(k, 400_000))
+        world.until(lambda k=k: bench.recorder._messages == k + 1)
+    bench.recorder.trigger_deactivate()
+    counts = []
+    for folder in sorted(tmp_path.iterdir()):
+        with Reader(folder) as reader:
+            counts.append(reader.message_count)
+    assert counts == [3, 2]
+
+
+def test_without_a_folder_it_is_not_configured(world, capfd):
+    node = RecorderNode(context=world.context)
+    assert world.add(node).trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "is empty; name a folder" in capfd.readouterr().err
+
+
+def test_a_disk_that_fails_is_said_once(world, tmp_path, capfd):
+    bench = Bench(world, tmp_path / "full")
+    (tmp_path / "full").rmdir()
+    (tmp_path / "full").write_text("no folder any more")
+    for k in range(3):
+        bench.images.publish(image(k))
+    world.until(lambda: bench.recorder._trouble)
+    assert "nothing more is recorded" in bench.recorder._trouble
+    world.spin(0.2)
+    assert capfd.readouterr().err.count("nothing more is recorded") == 1
