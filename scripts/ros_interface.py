@@ -28,7 +28,7 @@ CLASSES = {
 NODES = tuple(node for node in CLASSES if find_spec(f"touchline_ros.{node}"))
 """Those that are installed."""
 
-OF_EVERY_NODE = ("/diagnostics", "/rosout", "/parameter_events", "/clock")
+OF_EVERY_NODE = ("/diagnostics", "/rosout", "/parameter_events")
 PUBLISHES, SUBSCRIBES, SERVES, CALLS = "publishes", "subscribes", "serves", "calls"
 
 

@@ -33,6 +33,7 @@ ARGUMENTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("record", "", "folder to record image, audio and decisions into; empty: none", ()),
     ("image", "image", "topic of the pictures, sensor_msgs/Image or CompressedImage", ()),
     ("audio", "audio", "topic of the sound", ()),
+    ("audio_type", "", "its type, as audio_common_msgs/AudioStamped; empty: as the file of parameters says", ()),
     ("cmd_vel", "cmd_vel", "topic of the velocity commands, which the guard alone publishes", ()),
     ("namespace", "", "of all nodes and topics, for several robots on one network", ()),
     ("composition", "many", "one: all nodes but the guard in one process; many: a process each", ("one", "many")),
@@ -87,12 +88,21 @@ def wanted(given: dict[str, str]) -> list[str]:
 def overrides(nodes: list[str], given: dict[str, str]) -> dict[str, dict[str, object]]:
     """Say for each node which parameters the arguments set; they outrank the file of parameters."""
     own: dict[str, dict[str, object]] = {
-        "event_detector": {"bundle": given["bundle"], "mode": "replay" if given["source"] else "live"},
+        "event_detector": {
+            "bundle": given["bundle"],
+            "audio_type": given["audio_type"],
+            "mode": "replay" if given["source"] else "live",
+        },
         "policy": {"bundle": given["policy_bundle"] or given["bundle"]},
         "guard": {"bundle": given["policy_bundle"] or given["bundle"], "shadow": given["policy"] == "shadow"},
         "mqtt_gateway": {"url": given["mqtt"]},
         "recorder": {"path": given["record"]},
-        "player": {"path": given["source"]},
+        "player": {
+            "path": given["source"],
+            "audio_type": given["audio_type"],
+            "clock": given["use_sim_time"] == "true",
+            "wait": 60.0,
+        },
     }
     every = {"use_sim_time": given["use_sim_time"] == "true"}
     moves = {"guard"} if given["policy"] == "on" else set()

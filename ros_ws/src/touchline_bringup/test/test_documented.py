@@ -49,6 +49,10 @@ NEEDS: dict[str, list[dict[str, object]]] = {
     "guard": [{"base_timeout": 0.5}, {"base_timeout": 0.5, "stamped": True}, {"shadow": True}],
     "announcer": [{"folder": "FOLDER"}],
     "mqtt_gateway": [{"outbox": "none"}],
+    "recorder": [{"path": "FOLDER"}],  # listens to a topic once somebody publishes it: to none here
+    "player": [
+        {"path": str(ROOT / "examples/match.mp4"), "audio_type": "audio_common_msgs/AudioStamped", "clock": True}
+    ],
 }
 
 

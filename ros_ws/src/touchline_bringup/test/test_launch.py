@@ -7,6 +7,7 @@ import itertools
 import json
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_every_node_that_is_started_is_an_executable_of_touchline_ros():
 def test_every_parameter_that_an_argument_sets_is_one_of_its_node_and_of_its_type():
     for given in combinations():
         for node, parameters in ROBOT.overrides(ROBOT.wanted(given), given).items():
+            if find_spec(f"touchline_ros.{node}") is None:
+                continue  # test_documented.py says that it is missing
             known = settings(node)
             for name, value in parameters.items():
                 if name != "use_sim_time":  # rclpy's own

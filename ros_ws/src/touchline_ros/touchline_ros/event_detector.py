@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from touchline_msgs.msg import Event as EventMsg
 from touchline_msgs.msg import LabelInfo
@@ -184,6 +185,7 @@ class EventDetectorNode(LifecycleNode):
         self._ended = threading.Event()
         self._about: Any = None
         self._last: Any = None
+        self._frame_id = ""
         self._counts = {"pictures": 0, "sounds": 0, "dropped": 0, "refused": 0, "seconds": 0, "events": 0}
         self._before, self._rates = dict(self._counts), {"pictures": 0.0, "sounds": 0.0}
         self._latencies: deque[float] = deque(maxlen=100)
@@ -232,6 +234,7 @@ class EventDetectorNode(LifecycleNode):
         try:
             if isinstance(message, Image | CompressedImage):
                 self._counts["pictures"] += 1
+                self._frame_id = message.header.frame_id
                 frame = self._last = self._decode(message)
                 self._say(self._now().push(stamp_ns, frame=frame))
             else:
@@ -257,6 +260,7 @@ class EventDetectorNode(LifecycleNode):
         assert self._bundle is not None
         for one in judged:
             more = {"seq": self._counts["seconds"], "source": self._value("source"), "mode": self._value("mode")}
+            more["header"] = Header(frame_id=self._frame_id)
             if isinstance(one.record, Second):
                 self._counts["seconds"] += 1
                 more["seq"] = self._counts["seconds"]

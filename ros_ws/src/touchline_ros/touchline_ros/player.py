@@ -30,6 +30,7 @@ from .said import time_at
 SETTINGS = (
     Setting("autostart", default=False, description="configure and activate at start, without a lifecycle manager"),
     Setting("path", "", "media file to play"),
+    Setting("wait", 0.0, "seconds to wait at most for somebody who listens to image", 0.0, 600.0),
     Setting("rate", 1.0, "how many times as fast as it was recorded", 0.05, 100.0),
     Setting("loop", default=False, description="begin again at the end; stamps go on"),
     Setting(
@@ -128,6 +129,9 @@ class PlayerNode(LifecycleNode):
             self._thread = None
 
     def _play(self) -> None:
+        waits = time.monotonic() + self._value("wait")
+        while not self._images.get_subscription_count() and time.monotonic() < waits and not self._stop.wait(0.05):
+            pass
         began, rate = time.monotonic(), self._value("rate")
         origin_ns = (self._value("start") or int(time.time())) * NANOSECONDS
         try:

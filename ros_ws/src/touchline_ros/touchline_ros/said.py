@@ -25,7 +25,7 @@ def time_at(origin_ns: int, media_seconds: float) -> Time:
 
 
 def second_message(second: Second, origin_ns: int, bundle: Bundle, **more: Any) -> SecondMsg:  # noqa: ANN401 - fields
-    """Say a decision; `more` are fields that only the node knows: seq, source, mode."""
+    """Say a decision; `more` are fields that only the node knows: header, seq, source, mode."""
     message = SecondMsg(
         label=second.label,
         class_index=second.class_index,
