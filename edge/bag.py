@@ -115,7 +115,8 @@ class Bag:
             names = ", ".join(one.topic for one in found)
             msg = f"{self.url}: has several topics with {what}s ({names}); name one, as in {self.url}#{found[0].topic}"
             raise SourceNotFoundError(msg)
-        return (named or found or [None])[0]
+        chosen: Connection | None = next(iter(named or found), None)
+        return chosen
 
     def _typestore(self) -> Any:  # noqa: ANN401 - rosbags' Typestore
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
