@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .commands import (
@@ -24,6 +25,11 @@ from .commands import (
     speed,
     topic_level,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from .bundle import Bundle
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_check, _add_info, _add_bench, _add_subscribe, _add_simulate):
+    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate):
         add(commands)
     return top
 
@@ -136,6 +142,22 @@ def _add_bench(commands: Commands) -> None:
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
     bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
+
+
+def _add_diff(commands: Commands) -> None:
+    diff = add_command(
+        commands,
+        _diff,
+        "diff",
+        "compare two bundles on one recording: events gained, lost and moved",
+        "touchline diff bundles/match bundles/match-2 match.mp4 -o diff.html",
+    )
+    diff.add_argument("a", metavar="A", help="the bundle that is in use")
+    diff.add_argument("b", metavar="B", help="the bundle that would replace it")
+    diff.add_argument("recording", metavar="RECORDING", help="a media file, or a recording of ROS (.mcap, rosbag2)")
+    diff.add_argument("--config", metavar="F.toml", help="settings; its [events] say what makes an event")
+    diff.add_argument("-o", "--out", metavar="F.html", help="write a page with pictures to this file")
+    diff.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
 
 
 def _add_subscribe(commands: Commands) -> None:
@@ -239,6 +261,44 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _diff(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from .bundle import Bundle
+    from .config import Config, read_config
+    from .diff import compare, figures, watch
+    from .diff_report import page, table
+
+    config = read_config(arguments.config) if arguments.config else Config()
+    bundles = [Bundle.load(path) for path in (arguments.a, arguments.b)]
+    watched = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for k, bundle in enumerate(bundles):
+            task = progress.add_task("AB"[k], total=_duration(arguments.recording, bundle))
+
+            def reached(seconds: float, task: TaskID = task) -> None:
+                progress.update(task, completed=seconds)
+
+            watched.append(watch(bundle, arguments.recording, config.events, keep=k == 0, progress=reached))
+    difference = compare(*watched)
+    sys.stdout.write(table(difference))
+    if arguments.out is not None:
+        _write_text(arguments.out, page(difference, arguments.recording))
+    _write_json(arguments.json, figures(difference))
+    return 0
+
+
+def _duration(url: str, bundle: Bundle) -> float | None:
+    from .runtime import open_media
+
+    if not bundle.manifest.models:
+        return None
+    source, _ = open_media(url, bundle)
+    with source:
+        return source.duration
+
+
 def _subscribe(arguments: argparse.Namespace) -> int:
     from .listen import run_subscribe
 
@@ -273,9 +333,22 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _write_json(path: str | None, data: object) -> None:
     if path is not None:
-        from pathlib import Path
+        _write_text(path, json.dumps(data, indent=2) + "\n")
 
-        Path(path).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+def _write_text(path: str, text: str) -> None:
+    from pathlib import Path
+
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        from .sinks import SinkError
+
+        msg = f"{path}: cannot be written ({(error.strerror or str(error)).lower()})"
+        raise SinkError(msg) from None
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ class Bag:
         self.url, self.duration, self.undecodable = url, None, 0
         name, _, chosen = url.partition("#")
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._reader = self._open(Path(name))
+        try:
+            self._reader = self._open(Path(name))
+        except SourceError:
+            self._tidy()
+            raise
         topics = tuple(topic for topic in chosen.split(",") if topic)
         self._video = self._choose("picture", PICTURES, topics) if video else None
         self._audio = self._choose("sound", SOUNDS, topics) if audio else None
@@ -70,14 +74,13 @@ class Bag:
         """Close the file."""
         if self._reader.is_open:
             self._reader.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._tidy()
 
     def __iter__(self) -> Iterator[Packet]:
         """Read to the end; SourceError when nothing could be decoded at all."""
         wanted = [one for one in (self._video, self._audio, self._about) if one is not None]
         origin_ns: int | None = None
-        for connection, _, data in self._reader.messages(connections=wanted):
+        for connection, data in self._messages(wanted):
             for stamp_ns, media in self._decode(connection, data):
                 if origin_ns is None:
                     origin_ns = stamp_ns - stamp_ns % NANOSECONDS
@@ -87,6 +90,19 @@ class Bag:
             raise SourceError(msg)
         if self.undecodable:
             log.warning("%s: %d messages could not be decoded; the rest is used", self.url, self.undecodable)
+
+    def _messages(self, wanted: list[Any]) -> Iterator[tuple[Connection, bytes]]:
+        from rosbags.rosbag2 import ReaderError
+
+        try:
+            for connection, _, data in self._reader.messages(connections=wanted):
+                yield connection, data
+        except (ReaderError, ValueError, struct.error) as error:
+            log.warning("%s: reading stopped early: %s", self.url, str(error).splitlines()[0])
+
+    def _tidy(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _decode(self, connection: Connection, data: bytes) -> list[tuple[int, dict[str, Any]]]:
         message: Any = self._types.deserialize_cdr(data, connection.msgtype)
@@ -164,12 +180,17 @@ class Bag:
                 copy.write(head + file.read(length))
                 end += RECORD.size + length
             copy.write(FOOTER + MAGIC)
+        if end == len(MAGIC):
+            msg = f"{path}: holds nothing whole"
+            raise SourceError(msg)
         log.warning("%s: its writer was killed; %d of %d bytes are whole and used", path, end, size)
         return whole
 
 
 def _ended(path: Path) -> bool:
     """Whether an MCAP file was closed by its writer."""
+    if path.stat().st_size <= len(MAGIC):
+        return False
     with path.open("rb") as file:
-        file.seek(-min(len(MAGIC), path.stat().st_size), 2)
+        file.seek(-len(MAGIC), 2)
         return file.read() == MAGIC

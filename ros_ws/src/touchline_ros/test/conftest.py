@@ -71,8 +71,14 @@ def process(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     """Start nodes as processes, with parameters; what they print goes to a file, as nobody would read a pipe."""
     started = []
 
-    def start(node: str, *parameters: str) -> subprocess.Popen:
-        options = ["--ros-args", *(word for parameter in parameters for word in ("-p", parameter))]
+    def start(node: str, *parameters: str, namespace: str = "") -> subprocess.Popen:
+        # In a namespace of its own its services cannot be taken for those of a node that an earlier test had here.
+        options = [
+            "--ros-args",
+            "-r",
+            f"__ns:=/{namespace}",
+            *(word for parameter in parameters for word in ("-p", parameter)),
+        ]
         code = f"from touchline_ros.{node} import main; raise SystemExit(main())"
         environment = os.environ | {"ROS_LOG_DIR": str(tmp_path)}
         with (tmp_path / f"{node}.log").open("ab") as log:

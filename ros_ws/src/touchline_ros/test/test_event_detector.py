@@ -153,7 +153,7 @@ def clips_at_hand() -> list[Path]:
     `edge_rot90` is turned by its metadata, `none_nasa` and `edge_no_duration` name another colour space than the usual.
     """
     folder = os.environ.get("TOUCHLINE_TEST_DATA")
-    names = ("tennis_vgg", "badminton_kodo", "volleyball_kodo", "track_person")
+    names = ("tennis_vgg", "badminton_kodo", "volleyball_kodo")
     return [MATCH, *(Path(folder) / "video" / f"{name}.mp4" for name in names if folder)]
 
 
@@ -334,8 +334,8 @@ def test_trouble_around_it_is_in_the_diagnostics(world, bench):
 
 
 def test_as_a_process_it_walks_every_transition(world, process):
-    process("event_detector")
-    other = world.add(rclpy.create_node("other", context=world.context))
+    process("event_detector", namespace="alone")
+    other = world.add(rclpy.create_node("other", namespace="alone", context=world.context))
     change = world.client(other, ChangeState, "event_detector/change_state")
     for step in (
         Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE,

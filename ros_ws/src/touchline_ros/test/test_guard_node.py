@@ -204,8 +204,8 @@ def test_200_000_fuzzed_messages_bring_nothing_outside_the_envelope(world):
 
 
 def test_as_a_process_it_walks_every_transition_and_ends_with_zeros(world, process):
-    guard = process("guard", "base_timeout:=0.5")
-    other = world.add(rclpy.create_node("other", context=world.context))
+    guard = process("guard", "base_timeout:=0.5", namespace="alone")
+    other = world.add(rclpy.create_node("other", namespace="alone", context=world.context))
     change = world.client(other, ChangeState, "guard/change_state")
     state = world.client(other, GetState, "guard/get_state")
 
