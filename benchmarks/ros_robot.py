@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -31,6 +32,7 @@ CAMERA_SECONDS = 1 / 20
 WIDTH, HEIGHT = 160, 120
 KINDS = ("killed", "stopped", "busy", "no camera", "frozen picture", "repeated picture", "late", "not a number")
 """What goes wrong with the policy (kill -9, SIGSTOP, a busy loop, late, NaN scores) or with its camera."""
+STALL_SECONDS = 0.06
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -166,6 +168,11 @@ class Robot:
                 return zeros[0]
             time.sleep(0.01)
         return math.inf
+
+    def stood_still(self, since: float, until: float) -> bool:
+        """Whether the machine did: commands come every 20 ms whatever happens to the policy, and they did not."""
+        times = [at for at, _, _ in self.commands if since - 0.1 <= at <= until + 0.1]
+        return any(after - before > STALL_SECONDS for before, after in itertools.pairwise(times))
 
     def _start(self, node: str, *parameters: str, code: str = "") -> subprocess.Popen[bytes]:
         log = (self._folder / f"{self.name}-{node}.log").open("ab")

@@ -49,7 +49,7 @@ class Limits:
 
     Speeding up and turning are limited in acceleration and jerk; slowing down by a proposal in the same way; a stop
     goes at the `stop_` decelerations at once. The longest time from the last proposal to zero is
-    (1 + `hold_periods`) * `period_seconds` + the ramp, by default 0.15 + 0.04 s; the guard's own tick comes on top.
+    (1 + `hold_periods`) * `period_seconds` + the ramp, by default 0.15 + 0.02 s; the guard's own tick comes on top.
 
     A proposal may answer an observation of at most `age_periods`, and `future_seconds` ahead of the clock. The guard
     stops for good at `bad_of_ten` missing, or clamped, proposals of ten. It arms after `clean_periods` healthy ones,
@@ -65,8 +65,8 @@ class Limits:
     angular_acceleration: float = 3.0
     linear_jerk: float = 5.0
     angular_jerk: float = 30.0
-    stop_linear: float = 2.5
-    stop_angular: float = 15.0
+    stop_linear: float = 5.0
+    stop_angular: float = 30.0
     hold_periods: float = 0.5
     age_periods: float = 2.0
     future_seconds: float = 0.05

@@ -79,7 +79,7 @@ def test_the_last_proposal_is_held_for_half_a_period_then_it_ramps_down_and_is_a
     rig.propose(*FORWARD)
     said = rig.run(0.4, None)
     last = max(k * TICK for k, command in enumerate(said) if command != ZERO)
-    assert 0.13 <= last <= 0.15 + 0.04 + TICK  # one period, half a period held, the ramp, one tick
+    assert 0.13 <= last <= 0.15 + 0.02 + TICK  # one period, half a period held, the ramp, one tick
     assert said[5] == Command(*FORWARD)
 
 
