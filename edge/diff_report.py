@@ -84,9 +84,10 @@ def _timeline(difference: Difference) -> str:
                 f" fill='var(--{'ab'[row]})' opacity=.5 /><text x={left + 4:.1f} y={top + 16}>"
                 f"{html.escape(event.label) if width > 60 else ''}</text></g>"
             )
+    anchors = ("start", *["middle"] * 5, "end")
     ticks = "".join(
-        f"<text x={20 + 960 * k / 6:.0f} y=96 text-anchor={'end' if k == 6 else 'middle'}>{_clock(end * k / 6)}</text>"
-        for k in range(7)
+        f"<text x={20 + 160 * k} y=96 text-anchor={anchor}>{_clock(end * k / 6)}</text>"
+        for k, anchor in enumerate(anchors)
     )
     return f"<svg viewBox='0 0 980 100' role=img aria-label='events of both bundles'>{''.join(bars)}{ticks}</svg>"
 

@@ -31,6 +31,13 @@ def test_200_faults_of_policy_and_camera_end_at_zero_in_time(tmp_path: Path):
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("script", ["ros_faults", "ros_detector"])
+def test_the_benchmarks_teach_with_an_example(script):
+    command = [sys.executable, str(BENCHMARKS / f"{script}.py"), "--help"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"example: scripts/ros python benchmarks/{script}.py" in " ".join(said.split())
+
+
 def test_a_guard_that_is_killed_leaves_the_base_its_own_timeout(tmp_path: Path):
     robot = Robot("robot", tmp_path)
     try:
