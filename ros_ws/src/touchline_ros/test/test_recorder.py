@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
+from std_msgs.msg import Bool
 from touchline_msgs.msg import Second, Vote
 from touchline_ros.recorder import RecorderNode, typestore
+
+from edge.bag import Bag, is_bag
+from edge.bundle import DEMO, Bundle
+from edge.pipeline import Pipeline
+from edge.sources import Source
+from edge.windows import Windower, clips
+
+MATCH = Path(__file__).resolve().parents[4] / "examples" / "match.mp4"
 
 
 class Bench:
@@ -55,6 +65,37 @@ def test_what_is_published_is_in_the_file(world, tmp_path):
     seconds = [ours.deserialize_cdr(data, kind) for topic, kind, data in kept if topic == "/event_detector/second"]
     assert [message.seq for message in seconds] == list(range(20))
     assert seconds[0].votes[0].label == "tennis"
+
+
+def decided(url: str) -> list:
+    """The seconds that the device decides of a source's pictures."""
+    bundle = Bundle.load(DEMO)
+    opened = Bag if is_bag(url) else Source
+    with opened(url, 16000, audio=False) as source:
+        seconds = [Pipeline(bundle)(clip) for clip in clips(source, Windower(bundle.manifest.clip, audio=False))]
+    return [(second.start, second.label, second.probabilities, second.votes) for second in seconds]
+
+
+@pytest.mark.slow
+def test_what_a_player_plays_is_recorded_and_decided_as_the_file_is_every_time(world, tmp_path, process):
+    recorder = RecorderNode(
+        context=world.context, parameter_overrides=[Parameter("path", value=str(tmp_path / "bags"))]
+    )
+    world.add(recorder)
+    other = world.add(rclpy.create_node("other", context=world.context))
+    assert recorder.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert recorder.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    ended = []
+    other.create_subscription(Bool, "player/ended", ended.append, 1)
+    process("player", "autostart:=true", f"path:={MATCH}", "rate:=4.0", "wait:=30.0")
+    world.until(lambda: ended, 60)
+    world.spin(0.5)
+    recorder.trigger_deactivate()
+    (folder,) = (tmp_path / "bags").iterdir()
+    expected = decided(str(MATCH))
+    assert len(expected) == 27
+    assert decided(str(folder)) == expected
+    assert decided(str(folder)) == expected
 
 
 def test_a_recording_that_is_full_is_followed_by_another(world, tmp_path):

@@ -1,4 +1,4 @@
-"""A recording as a camera and a microphone: a media file published as images and sound, with its own stamps."""
+"""A recording as a camera and a microphone: a media file, or one of ROS, as images and sound with stamps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 
+from edge.bag import Bag, is_bag
 from edge.clip import Packet
 from edge.rosaudio import AudioError
 from edge.sources import Source, SourceError
@@ -29,7 +30,7 @@ from .said import time_at
 
 SETTINGS = (
     Setting("autostart", default=False, description="configure and activate at start, without a lifecycle manager"),
-    Setting("path", "", "media file to play"),
+    Setting("path", "", "media file, or recording of ROS (.mcap, .db3, rosbag2 folder), to play"),
     Setting("wait", 0.0, "seconds to wait at most for somebody who listens to image", 0.0, 600.0),
     Setting("rate", 1.0, "how many times as fast as it was recorded", 0.05, 100.0),
     Setting("loop", default=False, description="begin again at the end; stamps go on"),
@@ -99,8 +100,9 @@ class PlayerNode(LifecycleNode):
     def _value(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
         return self.get_parameter(name).value
 
-    def _source(self) -> Source:
-        return Source(self._value("path"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
+    def _source(self) -> Source | Bag:
+        kind = Bag if is_bag(self._value("path")) else Source
+        return kind(self._value("path"), self._value("sample_rate_hz"), audio=self._value("audio_type") != "none")
 
     def _open(self) -> None:
         compressed = self._value("encoding") == "compressed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ SETTINGS = (
     Setting("topics", TOPICS, "topics to record, separated by commas; each once somebody publishes it"),
     Setting("split_megabytes", 1024, "a recording of this size is closed and another begun", 1, 1_000_000),
 )
-LATCHED = ("label_info", "state")
 LOOK_SECONDS = 0.5
 """How often new topics are looked for."""
 
@@ -86,12 +86,13 @@ class RecorderNode(LifecycleNode):
         """Subscribe to every wanted topic that somebody publishes by now."""
         wanted = [self.resolve_topic_name(name.strip()) for name in self.get_parameter("topics").value.split(",")]
         for topic, kinds in self.get_topic_names_and_types():
-            if topic in wanted and topic not in self._heard and self.count_publishers(topic):
+            publishers = self.get_publishers_info_by_topic(topic) if topic in wanted else []
+            if publishers and topic not in self._heard:
                 package, _, name = kinds[0].split("/")
                 kind = getattr(import_module(f"{package}.msg"), name)
                 self._heard[topic] = self.create_subscription(
                     kind, topic, lambda data, topic=topic, kind=kinds[0]: self._keep(topic, kind, data),
-                    _qos(topic), raw=True,
+                    _qos([one.qos_profile for one in publishers]), raw=True,
                 )  # fmt: skip
 
     def _keep(self, topic: str, kind: str, data: bytes) -> None:
@@ -172,11 +173,15 @@ def _used(definition: Any) -> list[str]:  # noqa: ANN401 - rosbags' tree of fiel
     return names
 
 
-def _qos(topic: str) -> QoSProfile:
-    if topic.rsplit("/", 1)[-1] in LATCHED:
-        durability = DurabilityPolicy.TRANSIENT_LOCAL
-        return QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
-    return QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+def _qos(offered: Sequence[QoSProfile]) -> QoSProfile:
+    """Ask for the most that every publisher offers: reliable, and what was latched before."""
+    reliable = all(one.reliability == ReliabilityPolicy.RELIABLE for one in offered)
+    latched = all(one.durability == DurabilityPolicy.TRANSIENT_LOCAL for one in offered)
+    return QoSProfile(
+        depth=100,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
 
 
 def main() -> int:
