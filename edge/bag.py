@@ -21,6 +21,7 @@ NANOSECONDS = 1_000_000_000
 PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 SOUNDS = tuple(kind.replace("/", "/msg/") for kind in (STAMPED, DATA_STAMPED))
 ABOUT = "audio_common_msgs/msg/AudioInfo"
+ENDINGS = (".mcap", ".db3")
 MAGIC = b"\x89MCAP0\r\n"
 RECORD = struct.Struct("<BQ")
 """How every record begins: what it is, and its length in bytes."""
@@ -31,7 +32,7 @@ FOOTER = b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0)
 def is_bag(url: str) -> bool:
     """Whether an address names a recording of ROS: `.mcap`, `.db3`, or a rosbag2 folder."""
     path = Path(url.partition("#")[0])
-    return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
+    return path.suffix in ENDINGS or (path / "metadata.yaml").is_file() or bool(_parts(path))
 
 
 class Bag:
@@ -152,9 +153,10 @@ class Bag:
         if not path.exists():
             msg = f"{path}: no such file"
             raise SourceNotFoundError(msg)
-        if path.suffix == ".mcap" and not _ended(path):
-            path = self._salvage(path)
         try:
+            path = _only(path)
+            if path.suffix == ".mcap" and not _ended(path):
+                path = self._salvage(path)
             reader = Reader(path)
             reader.open()
         except (ReaderError, OSError, ValueError, struct.error) as error:
@@ -185,6 +187,20 @@ class Bag:
             raise SourceError(msg)
         log.warning("%s: its writer was killed; %d of %d bytes are whole and used", path, end, size)
         return whole
+
+
+def _parts(folder: Path) -> list[Path]:
+    """List the files of a rosbag2 folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix in ENDINGS) if folder.is_dir() else []
+
+
+def _only(path: Path) -> Path:
+    """Name what is to be opened: of a folder that nobody closed, which has no metadata.yaml, its one file."""
+    parts = [] if (path / "metadata.yaml").is_file() else _parts(path)
+    if len(parts) > 1:
+        msg = f"{path}: has no metadata.yaml and several files ({', '.join(one.name for one in parts)}); name one"
+        raise SourceNotFoundError(msg)
+    return parts[0] if parts else path
 
 
 def _ended(path: Path) -> bool:

@@ -139,6 +139,17 @@ def test_a_recording_whose_writer_was_killed_is_read_up_to_where_it_ends(tmp_pat
     assert "its writer was killed" in caplog.text
 
 
+def test_a_folder_that_nobody_closed_is_read_if_it_holds_one_file(tmp_path, capsys):
+    path = recorded(tmp_path / "bag", "none")
+    whole = decided(str(path))
+    (path / "metadata.yaml").unlink()
+    assert is_bag(str(path))
+    assert decided(str(path)) == whole
+    (path / "other.mcap").write_bytes(b"")
+    assert main(["run", str(path), "--quiet"]) == 2
+    assert "has no metadata.yaml and several files (bag.mcap, other.mcap); name one" in capsys.readouterr().err
+
+
 def test_several_cameras_are_named_and_one_can_be_chosen(tmp_path):
     tape = Tape(tmp_path / "bag", MGONZS)
     with Source(str(MATCH), 16000, audio=False) as source:

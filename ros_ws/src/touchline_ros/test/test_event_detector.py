@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import rclpy
@@ -166,6 +167,14 @@ def test_a_recording_through_ros_gives_the_seconds_of_touchline_run_bit_for_bit(
     assert [message.header.stamp.sec - EPOCH for message in found] == [second.start for second in expected]
     for message, second in zip(found, expected, strict=True):
         same(message, second)
+
+
+@pytest.mark.parametrize("encoding", ["nv21", "rgb8"])
+def test_a_player_loses_nothing_of_pictures_in_rgb(encoding):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    message = image_message(av.VideoFrame.from_ndarray(pixels[..., ::-1].copy(), "bgr24"), encoding)
+    assert (message.encoding, message.step) == ("rgb8", 3 * 64)
+    assert bytes(message.data) == pixels.tobytes()
 
 
 def test_seconds_and_events_of_the_match_come_with_their_stamps(world, bench):

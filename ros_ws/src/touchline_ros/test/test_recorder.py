@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosbags.rosbag2 import Reader
@@ -13,7 +16,8 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool
 from touchline_msgs.msg import Second, Vote
-from touchline_ros.recorder import RecorderNode, typestore
+from touchline_ros.recorder import RecorderNode
+from touchline_ros.tape import typestore
 
 from edge.bag import Bag, is_bag
 from edge.bundle import DEMO, Bundle
@@ -109,6 +113,89 @@ def test_a_recording_that_is_full_is_followed_by_another(world, tmp_path):
         with Reader(folder) as reader:
             counts.append(reader.message_count)
     assert counts == [3, 2]
+
+
+def test_a_recording_that_is_old_is_followed_by_another(world, tmp_path):
+    bench = Bench(world, tmp_path, split_seconds=1)
+    bench.images.publish(image(0))
+    world.until(lambda: bench.recorder._messages == 1)
+    world.spin(1.0)
+    bench.images.publish(image(1))
+    world.until(lambda: bench.recorder._messages == 2)
+    bench.recorder.trigger_deactivate()
+    assert len(stamps(tmp_path)) == 2
+
+
+def stamps(folder: Path) -> list[list[int]]:
+    """The stamps, in whole seconds, of the images in each recording of a folder."""
+    types, found = get_typestore(Stores.ROS2_HUMBLE), []
+    for one in sorted(folder.iterdir()):
+        with Reader(one) as reader:
+            messages = [
+                types.deserialize_cdr(data, c.msgtype) for c, _, data in reader.messages() if c.topic == "/image"
+            ]
+        found.append([message.header.stamp.sec for message in messages])
+    return found
+
+
+class Apart:
+    """A recorder in a process of its own, and the camera that it hears."""
+
+    def __init__(self, world, folder: Path, process) -> None:
+        self.world = world
+        self.other = world.add(rclpy.create_node("other", context=world.context))
+        self.images = self.other.create_publisher(Image, "image", 100)
+        self.told = []
+        self.other.create_subscription(DiagnosticArray, "/diagnostics", self.told.append, 10)
+        self.process = process("recorder", "autostart:=true", f"path:={folder}")
+        world.until(self.images.get_subscription_count, 60)
+
+    def show(self, count: int, size: int = 100) -> None:
+        for k in range(count):
+            self.images.publish(image(k, size))
+            self.world.spin(0.01)
+
+    def says(self, key: str, value: str) -> bool:
+        pairs = [(pair.key, pair.value) for told in self.told for status in told.status for pair in status.values]
+        return (key, value) in pairs
+
+
+def test_a_recorder_that_is_told_to_end_closes_its_recording(world, tmp_path, process):
+    apart = Apart(world, tmp_path / "bags", process)
+    apart.show(20)
+    world.until(lambda: apart.says("messages", "20"))
+    apart.process.send_signal(signal.SIGTERM)
+    assert apart.process.wait(30) == 0
+    assert stamps(tmp_path / "bags") == [list(range(20))]
+
+
+def test_a_recorder_that_is_killed_leaves_what_it_had_said_to_have(world, tmp_path, process):
+    apart = Apart(world, tmp_path / "bags", process)
+    apart.show(20, 64)
+    world.until(lambda: apart.says("messages", "20"))
+    world.spin(1.0)  # at the latest it is settled then
+    apart.process.kill()
+    apart.process.wait(10)
+    (folder,) = (tmp_path / "bags").iterdir()
+    assert not (folder / "metadata.yaml").exists()
+    with Bag(str(folder), 16000) as bag:
+        assert [packet.time for packet in bag] == list(range(20))
+
+
+def test_a_disk_that_is_full_ends_the_recording_and_not_the_recorder(world, tmp_path, process):
+    apart = Apart(world, tmp_path / "bags", process)
+    resource.prlimit(apart.process.pid, resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+    apart.show(10, 1_000_000)
+    log = tmp_path / "recorder.log"
+    world.until(lambda: "nothing more is recorded" in log.read_text())
+    apart.show(5)
+    apart.process.send_signal(signal.SIGTERM)
+    assert apart.process.wait(30) == 0
+    assert log.read_text().count("file too large; nothing more is recorded") == 1
+    assert "Traceback" not in log.read_text()
+    (folder,) = (tmp_path / "bags").iterdir()
+    with Bag(str(folder), 16000) as bag:
+        assert [packet.time for packet in bag] == [0.0, 1.0]
 
 
 def test_without_a_folder_it_is_not_configured(world, capfd):

@@ -35,7 +35,10 @@ SETTINGS = (
     Setting("rate", 1.0, "how many times as fast as it was recorded", 0.05, 100.0),
     Setting("loop", default=False, description="begin again at the end; stamps go on"),
     Setting(
-        "encoding", "nv21", "of the images: nv21 keeps what the decoder gave", choices=("nv21", "rgb8", "compressed")
+        "encoding",
+        "nv21",
+        "of the images: nv21 keeps what the decoder gave (of RGB, rgb8 does)",
+        choices=("nv21", "rgb8", "compressed"),
     ),
     Setting("audio_type", "none", "type of the topic audio", choices=("none", audio.STAMPED)),
     Setting("sample_rate_hz", 16000, "of the sound", 8000, 48000),
@@ -178,14 +181,17 @@ class PlayerNode(LifecycleNode):
 
 
 def image_message(frame: Any, encoding: str) -> Image | CompressedImage:  # noqa: ANN401 - av.VideoFrame
-    """Make a message of a decoded frame; `nv21` keeps every byte of the decoder's yuv420p."""
+    """Make a message of a decoded frame; `nv21` keeps every byte of the decoder's yuv420p.
+
+    Frames in RGB, as cameras of ROS give them, and those of odd size become `rgb8` under it.
+    """
     if encoding == "compressed":
         coded = cv2.imencode(".jpg", frame.to_ndarray(format="bgr24"), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
         packed = CompressedImage(format="jpeg")
         packed.data.frombytes(coded.tobytes())
         return packed
     width, height = frame.width, frame.height
-    if encoding == "nv21" and not (width % 2 or height % 2):
+    if encoding == "nv21" and not (width % 2 or height % 2 or frame.format.is_rgb):
         if frame.format.name not in ("yuv420p", "yuvj420p"):
             frame = frame.reformat(format="yuv420p")
         y, u, v = (_plane(plane) for plane in frame.planes)

@@ -1,24 +1,21 @@
-"""Records topics as they are on the wire into a rosbag2 folder in MCAP, split by size; no message is decoded."""
+"""Records topics as they are on the wire, undecoded, into rosbag2 folders in MCAP, split by size and time."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
 from .health import Part, report
 from .life import live
 from .parameters import Setting, declare
+from .tape import Tape, typestore
 
 TOPICS = "image,audio,event_detector/second,event_detector/event,event_detector/label_info,guard/state,cmd_vel"
 SETTINGS = (
@@ -26,9 +23,10 @@ SETTINGS = (
     Setting("path", "", "folder for the recordings, one folder for each start and each split"),
     Setting("topics", TOPICS, "topics to record, separated by commas; each once somebody publishes it"),
     Setting("split_megabytes", 1024, "a recording of this size is closed and another begun", 1, 1_000_000),
+    Setting("split_seconds", 3600, "a recording of this age is closed and another begun", 1, 86_400),
 )
 LOOK_SECONDS = 0.5
-"""How often new topics are looked for."""
+"""How often new topics are looked for, and what was recorded is put out of a crash's reach."""
 
 
 class RecorderNode(LifecycleNode):
@@ -37,12 +35,12 @@ class RecorderNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - whatever rclpy takes
         super().__init__("recorder", **options)
         self._heard: dict[str, Any] = {}
-        self._connections: dict[str, Any] = {}
-        self._writer: Any = None
+        self._unknown: set[str] = set()
+        self._tape: Tape | None = None
         self._lock = threading.Lock()
         self._timer: Any = None
         self._folder = Path()
-        self._messages = self._bytes = self._in_split = self._splits = 0
+        self._messages = self._bytes = 0
         self._trouble = ""
         declare(self, SETTINGS, lambda: None, lambda: self._timer is not None)
         report(self, self._parts)
@@ -64,6 +62,8 @@ class RecorderNode(LifecycleNode):
         """Begin a recording."""
         self._messages = self._bytes = 0
         self._trouble = ""
+        megabytes, seconds = (self.get_parameter(f"split_{unit}").value for unit in ("megabytes", "seconds"))
+        self._tape = Tape(self._folder, megabytes * 1_000_000, seconds)
         self._timer = self.create_timer(LOOK_SECONDS, self._look)
         self._look()
         return super().on_activate(state)
@@ -83,48 +83,45 @@ class RecorderNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _look(self) -> None:
-        """Subscribe to every wanted topic that somebody publishes by now."""
+        """Subscribe to every wanted topic that somebody publishes by now; settle what was recorded."""
         wanted = [self.resolve_topic_name(name.strip()) for name in self.get_parameter("topics").value.split(",")]
         for topic, kinds in self.get_topic_names_and_types():
-            publishers = self.get_publishers_info_by_topic(topic) if topic in wanted else []
-            if publishers and topic not in self._heard:
-                package, _, name = kinds[0].split("/")
-                kind = getattr(import_module(f"{package}.msg"), name)
-                self._heard[topic] = self.create_subscription(
-                    kind, topic, lambda data, topic=topic, kind=kinds[0]: self._keep(topic, kind, data),
-                    _qos([one.qos_profile for one in publishers]), raw=True,
-                )  # fmt: skip
+            known = topic in self._heard or topic in self._unknown
+            if topic in wanted and not known and (publishers := self.get_publishers_info_by_topic(topic)):
+                self._hear(topic, kinds[0], _qos([one.qos_profile for one in publishers]))
+        self._guarded(lambda tape: tape.settle())
 
-    def _keep(self, topic: str, kind: str, data: bytes) -> None:
-        if self._timer is None or self._trouble:
-            return
+    def _hear(self, topic: str, kind: str, qos: QoSProfile) -> None:
+        package, _, name = kind.split("/")
         try:
-            with self._lock:
-                if self._writer is None:
-                    self._begin()
-                if topic not in self._connections:
-                    store = typestore(kind)
-                    self._connections[topic] = self._writer.add_connection(topic, kind, typestore=store)
-                self._writer.write(self._connections[topic], self.get_clock().now().nanoseconds, data)
+            message, types = getattr(import_module(f"{package}.msg"), name), typestore(kind)
+        except (ImportError, AttributeError, LookupError, OSError):
+            self._unknown.add(topic)
+            self.get_logger().warning(f"{topic} is not recorded: its type {kind} is not installed here")
+            return
+
+        def keep(data: bytes) -> None:
+            stamp_ns = self.get_clock().now().nanoseconds
+            self._guarded(lambda tape: tape.write(topic, kind, types, stamp_ns, data))
+            if not self._trouble:
                 self._messages += 1
                 self._bytes += len(data)
-                self._in_split += len(data)
-                if self._in_split >= self.get_parameter("split_megabytes").value * 1_000_000:
-                    self._end()
-        except OSError as error:
-            self._trouble = f"{self._folder}: {(error.strerror or str(error)).lower()}; nothing more is recorded"
-            self.get_logger().error(self._trouble)
 
-    def _begin(self) -> None:
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._splits:04d}"
-        self._writer = Writer(self._folder / name, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
-        self._connections, self._in_split, self._splits = {}, 0, self._splits + 1
+        self._heard[topic] = self.create_subscription(message, topic, keep, qos, raw=True)
 
-    def _end(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+    def _guarded(self, do: Callable[[Tape], None]) -> None:
+        """Do something with the tape; a disk that fails is said once, and nothing more is written."""
+        with self._lock:
+            if self._tape is None:
+                return
+            try:
+                do(self._tape)
+            except OSError as error:
+                self._trouble = f"{self._folder}: {(error.strerror or str(error)).lower()}; nothing more is recorded"
+                self.get_logger().error(self._trouble)
+                with suppress(OSError):
+                    self._tape.close()
+                self._tape = None
 
     def _rest(self) -> None:
         if self._timer is None:
@@ -133,44 +130,21 @@ class RecorderNode(LifecycleNode):
         self._timer = None
         for heard in self._heard.values():
             self.destroy_subscription(heard)
-        self._heard = {}
-        with self._lock:
-            self._end()
+        self._heard, self._unknown = {}, set()
+        self._guarded(lambda tape: tape.close())
+        self._tape = None
 
     def _parts(self) -> list[Part]:
-        values = {"messages": self._messages, "megabytes": f"{self._bytes / 1e6:.1f}", "recordings": self._splits}
+        values = {
+            "messages": self._messages,
+            "megabytes": f"{self._bytes / 1e6:.1f}",
+            "recordings": self._tape.parts if self._tape else 0,
+        }
         values["topics"] = ", ".join(sorted(self._heard))
         silent = self._timer is not None and not self._heard
-        trouble = self._trouble or ("none of its topics is published" if silent else "")
+        unknown = f"{', '.join(sorted(self._unknown))}: type not installed here" if self._unknown else ""
+        trouble = self._trouble or unknown or ("none of its topics is published" if silent else "")
         return [Part("recorder", trouble, broken=bool(self._trouble), values=values)]
-
-
-def typestore(kind: str) -> Typestore:
-    """Make a store that knows a message type, and those in it, by the definitions that are installed."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    missing = [kind]
-    while missing:
-        name = missing.pop()
-        if name in store.types:
-            continue
-        package, _, short = name.split("/")
-        text = (Path(get_package_share_directory(package)) / "msg" / f"{short}.msg").read_text(encoding="utf-8")
-        found = get_types_from_msg(text, name)
-        store.register(found)
-        missing += [used for used in _used(found[name]) if used not in store.types]
-    return store
-
-
-def _used(definition: Any) -> list[str]:  # noqa: ANN401 - rosbags' tree of fields
-    """Name the message types that a definition's fields are made of."""
-    names, parts = [], [definition]
-    while parts:
-        part = parts.pop()
-        if isinstance(part, str) and part.count("/") == 2:
-            names.append(part)
-        elif isinstance(part, list | tuple):
-            parts += part
-    return names
 
 
 def _qos(offered: Sequence[QoSProfile]) -> QoSProfile:
