@@ -126,6 +126,12 @@ def test_a_recording_that_is_old_is_followed_by_another(world, tmp_path):
     assert len(stamps(tmp_path)) == 2
 
 
+def test_topics_that_come_later_are_found_though_the_clock_stands_still(world, tmp_path):
+    bench = Bench(world, tmp_path, use_sim_time=True, topics="image,event_detector/second,later")
+    later = bench.other.create_publisher(Image, "later", 10)
+    world.until(later.get_subscription_count)
+
+
 def stamps(folder: Path) -> list[list[int]]:
     """The stamps, in whole seconds, of the images in each recording of a folder."""
     types, found = get_typestore(Stores.ROS2_HUMBLE), []

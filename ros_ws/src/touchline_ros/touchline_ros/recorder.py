@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -64,7 +65,10 @@ class RecorderNode(LifecycleNode):
         self._trouble = ""
         megabytes, seconds = (self.get_parameter(f"split_{unit}").value for unit in ("megabytes", "seconds"))
         self._tape = Tape(self._folder, megabytes * 1_000_000, seconds)
-        self._timer = self.create_timer(LOOK_SECONDS, self._look)
+        steady = Clock(
+            clock_type=ClockType.STEADY_TIME
+        )  # there may be no /clock until a player has somebody who listens
+        self._timer = self.create_timer(LOOK_SECONDS, self._look, clock=steady)
         self._look()
         return super().on_activate(state)
 
