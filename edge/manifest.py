@@ -236,8 +236,11 @@ class Manifest:
         return manifest
 
     def to_json(self) -> bytes:
-        """Write the manifest as indented UTF-8 JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        """Write the manifest as indented UTF-8 JSON; without a policy it says nothing of one."""
+        tree = msgspec.to_builtins(self)
+        if self.policy is None:
+            tree.pop("policy", None)
+        return msgspec.json.format(msgspec.json.encode(tree), indent=2) + b"\n"
 
     def _check(self, where: str) -> None:
         for name, model in self.models.items():

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from brokers import until
+from paho.mqtt import publish
 from recordings import as_recorded, keyed, record
 
 from edge.messages import EventMessage, encode
@@ -30,7 +32,11 @@ class Client:
         self.events, self.notes, self.statuses, self.raised = [], [], [], []
         self._on_event = on_event or (lambda _: None)
         self.thread = threading.Thread(target=self._run, args=(url,), kwargs={"timeout_seconds": 60, **options})
+        # A state that is there before says when the subscription stands: nothing must be sent sooner.
+        address = urlsplit(url)
+        publish.single("touchline/probe/status", "stopped", 1, True, address.hostname, address.port)
         self.thread.start()
+        assert until(lambda: ("probe", "stopped") in self.statuses)
 
     def _take(self, event, payload):
         assert json.loads(payload)["seq"] == event.seq
