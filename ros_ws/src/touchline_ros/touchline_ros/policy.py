@@ -126,13 +126,18 @@ class PolicyNode(LifecycleNode):
         self._labels: list[str] = []
         self._answered: Any = None
         self._acted = self._due = self._second_at = -math.inf
-        self._alike, self._before = 0, b""
+        self._alike = 0
         self._trouble, self._proposed, self._latency, self._action = "", 0, 0.0, 255
 
     def _keep_image(self, message: Any) -> None:  # noqa: ANN401 - Image or CompressedImage
-        if self._image is None or message.header.stamp != self._image.header.stamp:  # some drivers repeat their last
-            self._image = message
-            self._look()
+        before = self._image
+        if before is not None and message.header.stamp == before.header.stamp:
+            return  # some drivers repeat their last
+        # Every picture is compared with the one before, or a frozen one could be answered once more.
+        same = before is not None and len(message.data) > 0 and memoryview(message.data) == memoryview(before.data)
+        self._alike = self._alike + 1 if same else 0
+        self._image = message
+        self._look()
 
     def _keep_target(self, message: PointStamped) -> None:
         x, y = message.point.x, message.point.y
@@ -195,6 +200,10 @@ class PolicyNode(LifecycleNode):
             if message is None or message.header.stamp == self._answered:
                 return None, None
             self._answered = message.header.stamp
+            most = self.get_parameter("frozen_after").value
+            if most and self._alike >= most:
+                msg = "the camera is frozen: its pictures are identical"
+                raise PolicyError(msg)
             return message.header.stamp, picture_observation(self._picture(message, spec.picture), spec)
         if not self._stamps:
             return None, None
@@ -212,14 +221,7 @@ class PolicyNode(LifecycleNode):
     def _picture(self, message: Any, wanted: PictureObservation) -> Any:  # noqa: ANN401 - an array
         compressed = hasattr(message, "format")
         frame = compressed_frame(message) if compressed else video_frame(message)
-        rgb = frame.reformat(wanted.width, wanted.height, "rgb24", interpolation="AREA").to_ndarray()
-        content = rgb.tobytes()
-        self._alike, self._before = (self._alike + 1 if content == self._before else 0), content
-        most = self.get_parameter("frozen_after").value
-        if most and self._alike >= most:
-            msg = f"the camera is frozen: {self._alike + 1} pictures were identical"
-            raise PolicyError(msg)
-        return rgb
+        return frame.reformat(wanted.width, wanted.height, "rgb24", interpolation="AREA").to_ndarray()
 
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
