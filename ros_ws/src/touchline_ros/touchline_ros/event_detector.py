@@ -30,7 +30,8 @@ from edge.events import SegmenterConfig
 from edge.fusion import read_fusion
 from edge.manifest import BundleError
 from edge.messages import utc
-from edge.rosaudio import AudioError, Resampler, coded_samples, stamped_samples
+from edge.microphone import Block
+from edge.rosaudio import AudioError
 from edge.rosimage import ImageError, compressed_frame, video_frame
 from edge.runtime import self_test
 from edge.strict import StrictError
@@ -49,7 +50,13 @@ SETTINGS = (
     Setting("source", "camera", "name of the source in messages and in MQTT topics"),
     Setting("mode", "live", "what Second.mode says", choices=("live", "replay")),
     Setting("image_transport", "raw", "type of the topic image", choices=("raw", "compressed")),
-    Setting("audio_type", "none", "type of the topic audio", choices=("none", audio.STAMPED, audio.DATA_STAMPED)),
+    Setting(
+        "audio_type",
+        "none",
+        "type of the topic audio, or an input of this machine",
+        choices=("none", audio.STAMPED, audio.DATA_STAMPED, audio.MICROPHONE),
+    ),
+    Setting("microphone", "", "number or part of the name of the input; empty: the system's"),
     Setting("max_wait", 2.0, "seconds without anything after which what is there is decided", 0.5, 60.0, live=True),
     Setting("queue", 64, "messages that may wait; the oldest is dropped and counted", 2, 1000),
     Setting("threads", 0, "threads for each model; 0: as many as it is worth", 0, 64),
@@ -74,6 +81,7 @@ class EventDetectorNode(LifecycleNode):
         self._bundle: Bundle | None = None
         self._judge: Judge | None = None
         self._worker: threading.Thread | None = None
+        self._ear: audio.Ear | None = None
         self._made: list[Any] = []
         self._served: list[Any] = []
         self._published: list[Any] = []
@@ -149,7 +157,8 @@ class EventDetectorNode(LifecycleNode):
         self._made = [self.create_subscription(image, "image", self._keep, SENSOR, qos_overriding_options=OVERRIDABLE)]
         kind = self._value("audio_type")
         if kind != "none" and self._bundle.manifest.hears:
-            self._listen(kind)
+            rate_hz = self._bundle.manifest.clip.sample_rate_hz
+            self._ear = audio.Ear(self, kind, self._value("microphone"), rate_hz, self._keep)
         self._served = [
             self.create_service(SetBool, "~/enable", self._enable),
             self.create_service(LoadBundle, "~/load_bundle", self._load_bundle),
@@ -159,17 +168,10 @@ class EventDetectorNode(LifecycleNode):
             self.create_service(Trigger, "~/self_test", self._self_test),
         ]
 
-    def _listen(self, kind: str) -> None:
-        assert self._bundle is not None
-        self._resampler = Resampler(self._bundle.manifest.clip.sample_rate_hz)
-        qos = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-        heard = audio.message_class(kind)
-        self._made.append(self.create_subscription(heard, "audio", self._keep, qos, qos_overriding_options=OVERRIDABLE))
-        if kind == audio.DATA_STAMPED:
-            about = audio.message_class("audio_common_msgs/AudioInfo")
-            self._made.append(self.create_subscription(about, "audio_info", self._keep_about, LATCHED))
-
     def _close(self) -> None:
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
         for made in self._made:
             self.destroy_subscription(made)
         for served in self._served:
@@ -183,7 +185,6 @@ class EventDetectorNode(LifecycleNode):
         self._queue: deque[Any] = deque()
         self._waiting = threading.Condition()
         self._ended = threading.Event()
-        self._about: Any = None
         self._last: Any = None
         self._frame_id = ""
         self._counts = {"pictures": 0, "sounds": 0, "dropped": 0, "refused": 0, "seconds": 0, "events": 0}
@@ -200,9 +201,6 @@ class EventDetectorNode(LifecycleNode):
                 self._counts["dropped"] += 1
             self._queue.append(message)
             self._waiting.notify()
-
-    def _keep_about(self, message: Any) -> None:  # noqa: ANN401 - AudioInfo
-        self._about = message
 
     def _work(self) -> None:
         """Judge what is kept until told to end; then what is left."""
@@ -229,7 +227,10 @@ class EventDetectorNode(LifecycleNode):
         return self._judge
 
     def _take(self, message: Any) -> None:  # noqa: ANN401 - an image or sound
-        stamp_ns = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
+        if isinstance(message, Block):
+            stamp_ns = message.stamp_ns
+        else:
+            stamp_ns = message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec
         jumps = self._now().jumps
         try:
             if isinstance(message, Image | CompressedImage):
@@ -239,7 +240,9 @@ class EventDetectorNode(LifecycleNode):
                 self._say(self._now().push(stamp_ns, frame=frame))
             else:
                 self._counts["sounds"] += 1
-                self._hear(stamp_ns, message)
+                assert self._ear is not None
+                for at_ns, block in self._ear.samples(message):
+                    self._say(self._now().push(at_ns, audio=block))
         except (ImageError, AudioError) as error:
             self._counts["refused"] += 1
             topic = "image" if isinstance(error, ImageError) else "audio"
@@ -249,12 +252,6 @@ class EventDetectorNode(LifecycleNode):
             self._complain(f"the clock of the stamps went back to {stamp_ns / NANOSECONDS:.3f} s; events were ended")
         elif self._trouble.startswith(("image: ", "audio: ")):
             self._trouble = ""
-
-    def _hear(self, stamp_ns: int, message: Any) -> None:  # noqa: ANN401 - of either package
-        stamped = hasattr(message.audio, "audio_data")
-        rate, samples = stamped_samples(message) if stamped else coded_samples(message, self._about)
-        for at_ns, block in self._resampler.push(stamp_ns, rate, samples):
-            self._say(self._now().push(at_ns, audio=block))
 
     def _say(self, judged: list[Judged]) -> None:
         assert self._bundle is not None
@@ -370,9 +367,10 @@ class EventDetectorNode(LifecycleNode):
         parts.append(
             Part("camera", self._camera_trouble() if active else "", values={"hertz": self._rates["pictures"]})
         )
-        if self._value("audio_type") != "none":
-            silent = active and not self._rates["sounds"]
-            parts.append(Part("sound", "nothing comes in" if silent else "", values={"hertz": self._rates["sounds"]}))
+        if self._ear is not None:
+            silent = "nothing comes in" if active and not self._rates["sounds"] else ""
+            heard: dict[str, object] = {"hertz": self._rates["sounds"], "lost samples": self._ear.lost}
+            parts.append(Part("sound", self._ear.trouble or silent, values=heard))
         return parts
 
     def _camera_trouble(self) -> str:
