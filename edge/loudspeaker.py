@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import threading
 from pathlib import Path
 from queue import Full, Queue
-from typing import Any
 
+from .portaudio import DeviceError, find, library, listed
+from .quiet import STDERR, quiet
 from .voice import Speech
 
 MOST_FILES = 1000
@@ -59,18 +59,18 @@ class Loudspeaker:
 
     def __init__(self, device: str = "") -> None:
         try:
-            self._pyaudio: Any = importlib.import_module("pyaudio")
-        except ImportError:
-            msg = "PyAudio is not installed: pip install pyaudio, or name a folder for WAV files"
+            self._pyaudio, self._audio = library(), listed()
+        except DeviceError as error:
+            msg = f"loudspeaker: {error}; or name a folder for WAV files"
             raise SpeakerError(msg) from None
-        self._audio = self._pyaudio.PyAudio()
         self._queue: Queue[Speech | None] = Queue(maxsize=1)
         self.trouble = ""
         try:
-            self._index = _output(self._audio, device)
-        except SpeakerError:
+            self._index = find(self._audio, "Output", device)
+        except DeviceError as error:
             self._audio.terminate()
-            raise
+            msg = f"loudspeaker: {error}; or name a folder for WAV files"
+            raise SpeakerError(msg) from None
         self._thread = threading.Thread(target=self._play_all, name="loudspeaker", daemon=True)
         self._thread.start()
 
@@ -100,32 +100,15 @@ class Loudspeaker:
                 self.trouble = f"loudspeaker: could not play ({error})"
 
     def _play(self, speech: Speech) -> None:
-        stream = self._audio.open(
-            format=self._pyaudio.paInt16,
-            channels=1,
-            rate=speech.rate_hz,
-            output=True,
-            output_device_index=self._index,
-        )
+        with quiet((STDERR,)):
+            stream = self._audio.open(
+                format=self._pyaudio.paInt16,
+                channels=1,
+                rate=speech.rate_hz,
+                output=True,
+                output_device_index=self._index,
+            )
         try:
             stream.write(speech.samples.tobytes())
         finally:
             stream.close()
-
-
-def _output(audio: Any, device: str) -> int | None:  # noqa: ANN401 - PyAudio has no types
-    outputs = {
-        index: str(info["name"])
-        for index in range(audio.get_device_count())
-        if (info := audio.get_device_info_by_index(index))["maxOutputChannels"] > 0
-    }
-    if not outputs:
-        msg = "no loudspeaker was found on this machine; name a folder for WAV files"
-        raise SpeakerError(msg)
-    if not device:
-        return None
-    for index, name in outputs.items():
-        if device == str(index) or device.lower() in name.lower():
-            return index
-    msg = f"device {device!r}: is none of {', '.join(f'{index} ({name})' for index, name in outputs.items())}"
-    raise SpeakerError(msg)

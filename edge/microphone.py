@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import threading
 import time
 from collections import deque
@@ -14,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .portaudio import DeviceError, find, library, listed
+from .quiet import STDERR, quiet
+
 NANOSECONDS = 1_000_000_000
 BLOCK_SECONDS = 0.1
-SILENT_SECONDS = 1.5
+SILENT_SECONDS = 2.5
 """Without a block for so long the input is taken for gone, and opened anew."""
 LONGEST_PAUSE_SECONDS = 8.0
 LOST_NS, WATCHED_NS, FOLLOW = 50_000_000, 2 * NANOSECONDS, 0.05
@@ -56,9 +58,10 @@ class SampleClock:
             self._next_ns = now_ns - length_ns
         delay = now_ns - (self._next_ns + length_ns)
         self._delays.append((now_ns, delay))
-        whole = self._delays[0][0] <= now_ns - WATCHED_NS
         while self._delays[0][0] < now_ns - WATCHED_NS:
             self._delays.popleft()
+        # After a standstill what was kept up comes at once: that alone tells nothing of the card.
+        whole = self._delays[0][0] <= now_ns - WATCHED_NS + 2 * length_ns
         least = min(delay for _, delay in self._delays)
         if delay < 0:
             self._shift(delay)
@@ -86,13 +89,9 @@ class Microphone:
     """
 
     def __init__(self, device: str, rate_hz: int, heard: Callable[[Block], None]) -> None:
-        try:
-            self._pyaudio: Any = importlib.import_module("pyaudio")
-        except ImportError:
-            msg = "microphone: PyAudio is not installed; apt install portaudio19-dev, then pip install pyaudio"
-            raise MicrophoneError(msg) from None
+        self._name = f"microphone {device!r}" if device else "microphone"
         self._device, self._wished_hz, self._heard = device, rate_hz, heard
-        self.trouble, self._lost = "", 0
+        self.trouble, self._lost, self._clock = "", 0, SampleClock(rate_hz)
         self._ended = threading.Event()
         self._open()
         self._thread = threading.Thread(target=self._keep_open, name="microphone", daemon=True)
@@ -111,22 +110,24 @@ class Microphone:
 
     def _open(self) -> None:
         with contextlib.ExitStack() as opened:
-            audio = self._pyaudio.PyAudio()  # anew each time: it lists the devices once
-            opened.callback(audio.terminate)
-            index = _input(audio, self._device)
-            self._rate_hz = self._rate(audio, index)
-            self._clock, self._latency_ns, self._came = SampleClock(self._rate_hz), 0, time.monotonic()
             try:
-                stream = audio.open(
-                    format=self._pyaudio.paFloat32, channels=1, rate=self._rate_hz, input=True,
-                    input_device_index=index, frames_per_buffer=round(BLOCK_SECONDS * self._rate_hz),
-                    stream_callback=self._take,
-                )  # fmt: skip
-                opened.callback(stream.close)
-                self._latency_ns = round(stream.get_input_latency() * NANOSECONDS)
-            except OSError as error:
-                msg = f"microphone {self._device!r}: cannot be opened ({error})"
+                self._pyaudio, audio = library(), listed()  # anew each time: it lists the devices once
+                opened.callback(audio.terminate)
+                index = find(audio, "Input", self._device)
+                self._rate_hz = self._rate(audio, index)
+                self._lost, self._clock = self.lost, SampleClock(self._rate_hz)
+                self._latency_ns, self._came = 0, time.monotonic()
+                with quiet((STDERR,)):
+                    stream = audio.open(
+                        format=self._pyaudio.paFloat32, channels=1, rate=self._rate_hz, input=True,
+                        input_device_index=index, frames_per_buffer=round(BLOCK_SECONDS * self._rate_hz),
+                        stream_callback=self._take,
+                    )  # fmt: skip
+            except (DeviceError, OSError) as error:
+                msg = f"{self._name}: {error}"
                 raise MicrophoneError(msg) from None
+            opened.callback(stream.close)
+            self._latency_ns = round(stream.get_input_latency() * NANOSECONDS)
             self._opened = opened.pop_all()
 
     def _rate(self, audio: Any, index: int) -> int:  # noqa: ANN401 - PyAudio has no types
@@ -147,8 +148,7 @@ class Microphone:
         while not self._ended.wait(0.1):
             if time.monotonic() - self._came < SILENT_SECONDS:
                 continue
-            self.trouble = f"microphone {self._device!r}: nothing comes from it"
-            self._lost += self._clock.lost
+            self.trouble = f"{self._name}: nothing comes from it"
             self._opened.close()
             pause = 1.0
             while not self._ended.is_set():
@@ -159,24 +159,3 @@ class Microphone:
                     self.trouble = str(error)
                 self._ended.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-def _input(audio: Any, device: str) -> int:  # noqa: ANN401 - PyAudio has no types
-    inputs = {
-        index: str(info["name"])
-        for index in range(audio.get_device_count())
-        if (info := audio.get_device_info_by_index(index))["maxInputChannels"] > 0
-    }
-    if not inputs:
-        msg = "microphone: this machine has none"
-        raise MicrophoneError(msg)
-    if not device:
-        try:
-            return int(audio.get_default_input_device_info()["index"])
-        except OSError:
-            return next(iter(inputs))
-    for index, name in inputs.items():
-        if device == str(index) or device.lower() in name.lower():
-            return index
-    msg = f"microphone {device!r}: is none of {', '.join(f'{index} ({name})' for index, name in inputs.items())}"
-    raise MicrophoneError(msg)
