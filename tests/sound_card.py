@@ -25,6 +25,7 @@ class SoundCard:
             "PULSE_SERVER": f"unix:{self._socket}",
         }.items():
             monkeypatch.setenv(name, str(value))
+        self._players: list[subprocess.Popen] = []
         self.start()
 
     def start(self) -> None:
@@ -43,10 +44,11 @@ class SoundCard:
         assert until(lambda: self._tell("set-default-source", "microphone")), "PulseAudio does not answer"
 
     def kill(self) -> None:
-        self._server.kill()
-        self._server.wait(10)
+        for process in (self._server, *self._players):
+            process.kill()
+            process.wait(10)
 
-    def play(self, hertz: float, seconds: float) -> subprocess.Popen:
+    def play(self, hertz: float, seconds: float) -> None:
         """Play a sine at half of full scale."""
         at = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
         tone = (np.sin(2 * np.pi * hertz * at) * 0.5 * 32767).astype("<i2").tobytes()
@@ -54,7 +56,7 @@ class SoundCard:
         player = subprocess.Popen(command, stdin=subprocess.PIPE)
         player.stdin.write(tone)
         player.stdin.close()
-        return player
+        self._players.append(player)
 
     def _tell(self, *words: str) -> bool:
         return subprocess.run(["pactl", *words], capture_output=True, check=False).returncode == 0

@@ -33,7 +33,12 @@ ARGUMENTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("record", "", "folder to record image, audio and decisions into; empty: none", ()),
     ("image", "image", "topic of the pictures, sensor_msgs/Image or CompressedImage", ()),
     ("audio", "audio", "topic of the sound", ()),
-    ("audio_type", "", "its type, as audio_common_msgs/AudioStamped; empty: as the file of parameters says", ()),
+    (
+        "audio_type",
+        "",
+        "its type, as audio_common_msgs/AudioStamped, or microphone; empty: as the file of parameters says",
+        (),
+    ),
     ("cmd_vel", "cmd_vel", "topic of the velocity commands, which the guard alone publishes", ()),
     ("namespace", "", "of all nodes and topics, for several robots on one network", ()),
     ("composition", "many", "one: all nodes but the guard in one process; many: a process each", ("one", "many")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
+from sound_card import SoundCard
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from touchline_msgs.msg import Event, LabelInfo, Second
@@ -90,6 +92,13 @@ class Bench:
 @pytest.fixture
 def bench(world, tmp_path):
     return lambda **parameters: Bench(world, tmp_path, **parameters)
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch):
+    card = SoundCard(tmp_path, monkeypatch)
+    yield card
+    card.kill()
 
 
 def picture(**changed) -> Image:
@@ -328,11 +337,33 @@ def test_marks_and_feedback_are_kept(bench, tmp_path):
     [
         ({"bundle": "/nowhere"}, "/nowhere: is not a bundle directory"),
         ({"audio_type": "audio_common_msgs/AudioDataStamped"}, "the installed audio_common_msgs is the other package"),
+        ({"audio_type": "microphone", "use_sim_time": True}, "audio_type microphone: hears the real world"),
     ],
 )
 def test_what_it_cannot_use_keeps_it_unconfigured(bench, capfd, parameters, said):
     assert bench(**parameters).detector.trigger_configure() == FAILURE
     assert said in capfd.readouterr().err
+
+
+def test_it_hears_through_a_microphone_that_may_go_away(world, bench, card):
+    bench = bench(audio_type="microphone").start()
+    card.play(1000, 8)
+    camera = bench.other.create_timer(0.1, lambda: bench.show(time.time() - EPOCH, picture()))
+    world.until(lambda: len(bench.seconds) > 2, what="decisions")
+    heard = [vote for second in bench.seconds for vote in second.votes if vote.modality == "audio" and vote.valid]
+    assert heard
+    world.until(lambda: bench.trouble("sound") == "ok")
+    card.kill()
+    world.until(lambda: bench.trouble("sound").startswith("microphone: "), what="the trouble in the diagnostics")
+    card.start()
+    world.until(lambda: bench.trouble("sound") == "ok", what="sound again")
+    camera.cancel()
+
+
+def test_a_microphone_that_is_not_there_is_named_with_those_that_are(bench, card, capfd):
+    assert bench(audio_type="microphone", microphone="parabolic").detector.trigger_configure() == FAILURE
+    assert "microphone 'parabolic': 'parabolic' is none of 0 (" in capfd.readouterr().err
+    card.kill()
 
 
 def test_trouble_around_it_is_in_the_diagnostics(world, bench):

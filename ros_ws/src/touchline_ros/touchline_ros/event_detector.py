@@ -131,8 +131,9 @@ class EventDetectorNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """End the worker first, which publishes."""
+        """End the worker first, which publishes, and the microphone."""
         self._rest()
+        self._deafen()
         super().destroy_node()
 
     def _value(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
@@ -169,9 +170,7 @@ class EventDetectorNode(LifecycleNode):
         ]
 
     def _close(self) -> None:
-        if self._ear is not None:
-            self._ear.close()
-            self._ear = None
+        self._deafen()
         for made in self._made:
             self.destroy_subscription(made)
         for served in self._served:
@@ -180,6 +179,11 @@ class EventDetectorNode(LifecycleNode):
             self.destroy_publisher(published)
         self._made, self._served, self._published = [], [], []
         self._bundle = self._judge = None
+
+    def _deafen(self) -> None:
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
 
     def _clear(self) -> None:
         self._queue: deque[Any] = deque()
