@@ -21,6 +21,9 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["off", "shadow"],
             ),
             DeclareLaunchArgument("use_sim_time", default_value="true", description="take the time from the recording"),
+            DeclareLaunchArgument(
+                "end_after", default_value="5", description="seconds after the recording's end at which everything ends"
+            ),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(ROBOT)),
         ]
     )

@@ -20,6 +20,7 @@ SWITCH = ("true", "false")
 # Name, default, description, choices: what `ros2 launch touchline_bringup robot.launch.py --show-args` lists.
 ARGUMENTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("source", "", "recording or media file to play on the topics image and audio; empty: the robot's own drivers", ()),
+    ("end_after", "-1", "seconds after the end of `source` at which everything ends; -1: never", ()),
     ("bundle", "", "folder of the detector's models; empty: the shipped demo bundle", ()),
     (
         "policy",
@@ -47,7 +48,7 @@ ARGUMENTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("autostart", "true", "configure and activate every node that cannot move the robot", SWITCH),
 )
 
-ENDS_ALL = ("event_detector", "guard", "together")
+ENDS_ALL = ("event_detector", "guard", "player", "together")
 """The processes without which the others are of no use: when one ends, all do."""
 
 
@@ -107,6 +108,7 @@ def overrides(nodes: list[str], given: dict[str, str]) -> dict[str, dict[str, ob
             "audio_type": given["audio_type"],
             "clock": given["use_sim_time"] == "true",
             "wait": 60.0,
+            "end_after": float(given["end_after"]),
         },
     }
     every = {"use_sim_time": given["use_sim_time"] == "true"}

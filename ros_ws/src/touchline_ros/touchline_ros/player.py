@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +46,7 @@ SETTINGS = (
     Setting("sample_rate_hz", 16000, "of the sound", 8000, 48000),
     Setting("frame_id", "camera", "frame of the images"),
     Setting("clock", default=False, description="publish /clock, for nodes with use_sim_time"),
+    Setting("end_after", -1.0, "seconds after the end at which the process ends; -1: never", -1.0, 3600.0),
     Setting("start", 0, "stamp of the beginning, whole seconds since 1970; 0: now", 0, 2_000_000_000),
 )
 QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -149,6 +152,9 @@ class PlayerNode(LifecycleNode):
             self._trouble = str(error)
             self.get_logger().error(self._trouble)
         self._ended.publish(Bool(data=True))
+        lingers = self._value("end_after")
+        if lingers >= 0 and not self._stop.wait(lingers):
+            os.kill(os.getpid(), signal.SIGTERM)  # the process ends as if somebody had ended it
 
     def _packets(self) -> Iterator[Packet]:
         offset = 0.0
