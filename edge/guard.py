@@ -99,7 +99,7 @@ class Limits:
 
 
 @dataclass
-class _Axis:
+class Axis:
     """One velocity on its way to a target, with limited acceleration and jerk, never beyond its bounds."""
 
     least: float
@@ -129,6 +129,19 @@ class _Axis:
         """Go toward zero at the stop deceleration, without regard to jerk."""
         self.rate = 0.0
         self.velocity = math.copysign(max(0.0, abs(self.velocity) - self.stop * max(0.0, seconds)), self.velocity)
+
+
+def axes(limits: Limits) -> tuple[Axis, Axis]:
+    """Make the two velocities, m/s and rad/s, that move within an envelope; both stand still."""
+    linear = Axis(
+        limits.linear_least_mps, limits.linear_most_mps, limits.linear_acceleration, limits.linear_jerk,
+        limits.stop_linear,
+    )  # fmt: skip
+    angular = Axis(
+        -limits.angular_most_radps, limits.angular_most_radps, limits.angular_acceleration, limits.angular_jerk,
+        limits.stop_angular,
+    )  # fmt: skip
+    return linear, angular
 
 
 class Guard:
@@ -251,15 +264,7 @@ class Guard:
         return None if self.state == State.STOPPED and self._quiet else self._command()
 
     def _begin(self) -> None:
-        limits = self.limits
-        self._linear = _Axis(
-            limits.linear_least_mps, limits.linear_most_mps, limits.linear_acceleration, limits.linear_jerk,
-            limits.stop_linear,
-        )  # fmt: skip
-        self._angular = _Axis(
-            -limits.angular_most_radps, limits.angular_most_radps, limits.angular_acceleration, limits.angular_jerk,
-            limits.stop_angular,
-        )  # fmt: skip
+        self._linear, self._angular = axes(self.limits)
         self._target = ZERO
         self._stamp = -math.inf
         self._fresh = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from .manifest import BundleError, PolicySpec
+from .manifest import BundleError, PictureObservation, PolicySpec, VectorField
 from .tflite import TfliteModel
 
 if TYPE_CHECKING:
@@ -68,21 +68,20 @@ def action(scores: NDArray[np.float32], spec: PolicySpec) -> Action:
     return Action(index, *spec.actions[index], found)
 
 
-def picture_observation(frame: NDArray[np.uint8], spec: PolicySpec) -> NDArray[np.float32]:
+def picture_observation(frame: NDArray[np.uint8], picture: PictureObservation) -> NDArray[np.float32]:
     """Make the observation `[1, height, width, 1]` of an RGB picture `[h, w, 3]`: scaled by area, then grey."""
-    assert spec.picture is not None
     if frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         msg = f"the picture has the shape {frame.shape}; it must be [height, width, 3]"
         raise PolicyError(msg)
-    small = cv2.resize(frame, (spec.picture.width, spec.picture.height), interpolation=cv2.INTER_AREA)
-    grey = small.astype(np.float32) @ np.array(spec.picture.grey_weights, np.float32) * np.float32(spec.picture.scale)
+    small = cv2.resize(frame, (picture.width, picture.height), interpolation=cv2.INTER_AREA)
+    grey = small.astype(np.float32) @ np.array(picture.grey_weights, np.float32) * np.float32(picture.scale)
     return grey[None, :, :, None]
 
 
-def vector_observation(values: Mapping[str, float], spec: PolicySpec) -> NDArray[np.float32]:
+def vector_observation(values: Mapping[str, float], fields: Sequence[VectorField]) -> NDArray[np.float32]:
     """Make the observation `[1, fields]`: each field less its offset, over its scale; PolicyError names one missing."""
     numbers = []
-    for field in spec.vector:
+    for field in fields:
         value = values.get(field.name)
         if value is None or not np.isfinite(value):
             msg = f"{field.name} is {'missing' if value is None else 'not finite'}"

@@ -37,7 +37,7 @@ def edited(bundle: Path, change) -> Path:
 @pytest.mark.parametrize(("bearing", "motion"), [(1.0, LEFT), (0.2, (0.1, 0.3)), (0.0, AHEAD), (-1.0, RIGHT)])
 def test_it_turns_to_where_the_target_is(bearing, motion):
     policy = Policy(Bundle.load(FOLLOW))
-    observation = vector_observation({"target_bearing_rad": bearing, "target_range_m": 2.0}, policy.spec)
+    observation = vector_observation({"target_bearing_rad": bearing, "target_range_m": 2.0}, policy.spec.vector)
     wanted = policy(observation)
     assert (wanted.linear_mps, wanted.angular_radps) == motion
     assert policy.spec.actions[wanted.index] == motion
@@ -49,13 +49,13 @@ def test_it_turns_to_what_is_bright_in_a_camera_picture(column, motion):
     policy = Policy(Bundle.load(TRACKER))
     frame = np.zeros((480, 640, 3), np.uint8)
     frame[160:320, max(0, column - 80) : column + 80] = 255
-    wanted = policy(picture_observation(frame, policy.spec))
+    wanted = policy(picture_observation(frame, policy.spec.picture))
     assert (wanted.linear_mps, wanted.angular_radps) == motion
 
 
 def test_a_picture_becomes_grey_by_the_tracker_s_weights():
     frame = np.full((240, 320, 3), (200, 100, 50), np.uint8)
-    grey = picture_observation(frame, Bundle.read(TRACKER).manifest.policy)
+    grey = picture_observation(frame, Bundle.read(TRACKER).manifest.policy.picture)
     assert grey.shape == (1, 120, 160, 1)
     assert grey == pytest.approx(0.2989 * 200 + 0.5870 * 100 + 0.1140 * 50, rel=1e-6)
 
@@ -79,13 +79,13 @@ def test_what_is_not_finite_is_refused_before_the_best_is_looked_for(bad):
 )
 def test_a_wrong_field_is_named(values, said):
     with pytest.raises(PolicyError, match=said):
-        vector_observation(values, Bundle.read(FOLLOW).manifest.policy)
+        vector_observation(values, Bundle.read(FOLLOW).manifest.policy.vector)
 
 
 @pytest.mark.parametrize("shape", [(0, 10, 3), (10, 10), (10, 10, 4)])
 def test_a_picture_of_another_shape_is_refused(shape):
     with pytest.raises(PolicyError, match="it must be \\[height, width, 3\\]"):
-        picture_observation(np.zeros(shape, np.uint8), Bundle.read(TRACKER).manifest.policy)
+        picture_observation(np.zeros(shape, np.uint8), Bundle.read(TRACKER).manifest.policy.picture)
 
 
 def test_without_actions_the_scores_are_the_velocities():

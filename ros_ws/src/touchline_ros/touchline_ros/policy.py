@@ -109,6 +109,8 @@ class PolicyNode(LifecycleNode):
         topics: list[tuple[Any, str, Any, Any]] = []
         if names & {"target_bearing_rad", "target_range_m"}:
             topics.append((PointStamped, "target", self._keep_target, NEWEST))
+        if "sound_bearing_rad" in names:
+            topics.append((PointStamped, "sound", self._keep_sound, NEWEST))
         if names & {"linear_mps", "angular_radps"}:
             topics.append((Odometry, "odom", self._keep_odometry, NEWEST))
         if any(name.startswith(PROBABILITY) for name in names):
@@ -142,6 +144,9 @@ class PolicyNode(LifecycleNode):
     def _keep_target(self, message: PointStamped) -> None:
         x, y = message.point.x, message.point.y
         self._keep("target", message, {"target_bearing_rad": math.atan2(y, x), "target_range_m": math.hypot(x, y)})
+
+    def _keep_sound(self, message: PointStamped) -> None:
+        self._keep("sound", message, {"sound_bearing_rad": math.atan2(message.point.y, message.point.x)})
 
     def _keep_odometry(self, message: Odometry) -> None:
         twist = message.twist.twist
@@ -204,7 +209,7 @@ class PolicyNode(LifecycleNode):
             if most and self._alike >= most:
                 msg = "the camera is frozen: its pictures are identical"
                 raise PolicyError(msg)
-            return message.header.stamp, picture_observation(self._picture(message, spec.picture), spec)
+            return message.header.stamp, picture_observation(self._picture(message, spec.picture), spec.picture)
         if not self._stamps:
             return None, None
         if any(field.name.startswith(PROBABILITY) for field in spec.vector):
@@ -216,7 +221,7 @@ class PolicyNode(LifecycleNode):
         if oldest == self._answered:
             return None, None
         self._answered = oldest
-        return oldest, vector_observation(self._values, spec)
+        return oldest, vector_observation(self._values, spec.vector)
 
     def _picture(self, message: Any, wanted: PictureObservation) -> Any:  # noqa: ANN401 - an array
         compressed = hasattr(message, "format")

@@ -1,0 +1,1 @@
+"""Policies learnt by reinforcement in simulation: tasks, training, judging, and the way into a bundle."""
