@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -58,8 +58,11 @@ class Position:
     history: list[Epoch] = field(default_factory=list)
 
 
-def save(folder: Path, position: Position, variables: Sequence[Any], name: str = CHECKPOINT) -> None:
-    """Write a position and the values of all variables, model and optimizer, into one file."""
+Record = TypeVar("Record")
+
+
+def save(folder: Path, position: Any, variables: Sequence[Any], name: str = CHECKPOINT) -> None:
+    """Write a position, a dataclass, and the values of all variables, model and optimizer, into one file."""
     buffer = io.BytesIO()
     arrays = {f"v{i:05d}": np.asarray(variable) for i, variable in enumerate(variables)}
     record = np.frombuffer(msgspec.json.encode(asdict(position)), np.uint8)
@@ -70,16 +73,24 @@ def save(folder: Path, position: Position, variables: Sequence[Any], name: str =
 
 def load(folder: Path, identity: str, name: str = CHECKPOINT) -> tuple[Position, list[NDArray[Any]]] | None:
     """Read what `save` wrote; None where there is nothing yet, DataError where it is another training's."""
+    return load_as(Position, folder, identity, name)
+
+
+def load_as(
+    kind: type[Record], folder: Path, identity: str, name: str = CHECKPOINT
+) -> tuple[Record, list[NDArray[Any]]] | None:
+    """Read what `save` wrote with a position of that kind, which has an `identity`."""
     if not (folder / name).is_file():
         return None
     with np.load(folder / name) as arrays:
         raw = msgspec.json.decode(arrays["position"].tobytes())
-        position = msgspec.convert({**raw, "best": float("inf") if raw["best"] is None else raw["best"]}, Position)
         values = [arrays[key] for key in sorted(arrays.files) if key != "position"]
-    if position.identity != identity:
+    if raw["identity"] != identity:
         msg = f"{folder}: holds a training begun with other settings or data; name another folder, or remove this one"
         raise DataError(msg)
-    return position, values
+    if raw["best"] is None:  # JSON has no infinity
+        raw["best"] = float("inf")
+    return msgspec.convert(raw, kind), values
 
 
 def assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:

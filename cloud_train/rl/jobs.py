@@ -1,0 +1,170 @@
+"""Simulation jobs: environments in processes of their own, of which any may die or hang without ending the training."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..progress import console
+from ..recordings import TrainingError
+from .simulations import Moment, Simulations
+from .tasks import Env, FaultyTask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+START_SECONDS, HANG_SECONDS = 120.0, 20.0
+"""A job that says nothing for so long, at its start and after a step, hangs."""
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would inherit TensorFlow's threads, and not what they hold
+
+
+class Jobs:
+    """Simulations in `jobs` processes, with the methods of `Simulations`.
+
+    A process that dies or hangs is killed, and started anew before the next rollout; what it had gathered is marked as
+    not alive. TrainingError once more than `budget` restarts were needed.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Env],
+        count: int,
+        seed: int,
+        *,
+        jobs: int,
+        budget: int,
+        hang_seconds: float = HANG_SECONDS,
+    ) -> None:
+        if count % jobs:
+            msg = f"{count} simulations cannot be shared by {jobs} jobs; make the number of simulations a multiple"
+            raise TrainingError(msg)
+        self._make, self._each, self._seed, self._budget = make, count // jobs, seed, budget
+        self._hang_seconds = hang_seconds
+        self.restarts = 0
+        self._jobs: list[tuple[Any, Connection] | None] = [None] * jobs
+        self._blank: NDArray[np.float32] = np.zeros(0, np.float32)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process of each job that runs."""
+        return [job[0].pid for job in self._jobs if job is not None]
+
+    def begin(self) -> NDArray[np.float32]:
+        """Start every job; first observations `[n, ...]`."""
+        first = self._start(range(len(self._jobs)))
+        if len(first) < len(self._jobs):
+            msg = f"{len(self._jobs) - len(first)} of {len(self._jobs)} simulation jobs did not start"
+            raise TrainingError(msg)
+        self._blank = np.zeros_like(first[0])
+        return np.concatenate([first[k] for k in range(len(self._jobs))])
+
+    def revive(self) -> dict[int, NDArray[np.float32]]:
+        """Start the jobs that died anew, within the budget; first observations by row."""
+        gone = [k for k, job in enumerate(self._jobs) if job is None]
+        self.restarts += len(gone)
+        if self.restarts > self._budget:
+            msg = f"simulation jobs died {self.restarts} times, {self._budget} are allowed; is the environment sound?"
+            raise TrainingError(msg)
+        first = self._start(gone)
+        return {k * self._each + i: one for k, many in first.items() for i, one in enumerate(many)}
+
+    def step(self, actions: Sequence[Any] | NDArray[Any]) -> Moment:
+        """Act in every simulation of the jobs that live."""
+        for k in range(len(self._jobs)):
+            self._send(k, actions[k * self._each : (k + 1) * self._each])
+        deadline = time.monotonic() + self._hang_seconds
+        moments = [self._receive(k, deadline) for k in range(len(self._jobs))]
+        if not any(isinstance(moment, Moment) for moment in moments):
+            msg = "every simulation job died in one step; is the environment sound?"
+            raise TrainingError(msg)
+        return self._joined(moments)
+
+    def close(self) -> None:
+        """End every job."""
+        for k in range(len(self._jobs)):
+            self._end(k)
+
+    def _start(self, which: Sequence[int] | range) -> dict[int, NDArray[np.float32]]:
+        for k in which:
+            ours, theirs = _SPAWN.Pipe()
+            # A job that was started anew must not live through the episode that may have killed it.
+            seed = self._seed + k * self._each + 100_003 * self.restarts
+            process = _SPAWN.Process(target=_simulate, args=(theirs, self._make, self._each, seed), daemon=True)
+            process.start()
+            theirs.close()
+            self._jobs[k] = (process, ours)
+        deadline = time.monotonic() + START_SECONDS
+        found = {k: self._receive(k, deadline) for k in which}
+        return {k: first for k, first in found.items() if first is not None}
+
+    def _send(self, k: int, what: object) -> None:
+        job = self._jobs[k]
+        if job is not None:
+            try:
+                job[1].send(what)
+            except OSError:
+                self._lose(k, "died")
+
+    def _receive(self, k: int, deadline: float) -> Any:  # noqa: ANN401 - observations or a Moment
+        job = self._jobs[k]
+        if job is None:
+            return None
+        try:
+            if not job[1].poll(max(0.0, deadline - time.monotonic())):
+                self._lose(k, "hangs")
+                return None
+            said = job[1].recv()
+        except (EOFError, OSError):
+            self._lose(k, "died")
+            return None
+        if isinstance(said, FaultyTask):
+            raise said
+        return said
+
+    def _lose(self, k: int, how: str) -> None:
+        job = self._jobs[k]
+        assert job is not None
+        console.print(f"simulation job {k + 1} ({job[0].pid}) {how}; its steps are dropped, and it is started anew")
+        self._end(k)
+
+    def _end(self, k: int) -> None:
+        job, self._jobs[k] = self._jobs[k], None
+        if job is not None:
+            job[1].close()
+            job[0].kill()
+            job[0].join()
+
+    def _joined(self, moments: Sequence[Moment | None]) -> Moment:
+        blank = Moment(self._blank, np.zeros(self._each, np.float32), np.ones(self._each, np.bool_))
+        whole = [moment or blank for moment in moments]
+        last = {k * self._each + i: one for k, moment in enumerate(whole) for i, one in moment.last.items()}
+        return replace(
+            blank,
+            observations=np.concatenate([moment.observations for moment in whole]),
+            rewards=np.concatenate([moment.rewards for moment in whole]),
+            ended=np.concatenate([moment.ended for moment in whole]),
+            last=last,
+            episodes=tuple(episode for moment in whole for episode in moment.episodes),
+            alive=np.repeat([moment is not None for moment in moments], self._each),
+        )
+
+
+def _simulate(connection: Connection, make: Callable[[], Env], count: int, seed: int) -> None:
+    """Run in a process of its own until the other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the learner ends its jobs
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            simulations = Simulations(make, count, seed)
+            connection.send(simulations.begin())
+            while True:
+                connection.send(simulations.step(connection.recv()))
+        except FaultyTask as error:
+            connection.send(error)

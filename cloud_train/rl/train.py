@@ -1,0 +1,211 @@
+"""Train a policy on this machine: gather, update, save; goes on after a kill, and ends when its time is over."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from .. import stop
+from ..atomic import write_atomically
+from ..checkpoint import assign, load_as, save
+from ..progress import console
+from ..provenance import git_commit
+from ..recordings import DataError, TrainingError
+from .baselines import at_random, controller
+from .evaluate import judge
+from .gather import Gatherer, RewardScale, World
+from .jobs import Jobs
+from .ppo import Learner, clip_now
+from .progress import WINDOW, Point, Progress, write_curve
+from .settings import Settings
+from .simulations import Simulations
+from .tasks import maker
+
+RUN, POLICY = "policy-run.json", "policy.keras"
+SAVE_SECONDS = 15.0
+"""How often the curve is drawn and the training saved, once an update is over."""
+LEVEL_EPISODES = 20
+"""Episodes of the controller and of chance that the curve shows as levels."""
+
+
+@dataclass(frozen=True)
+class PolicyRun:
+    """A finished training of a policy: its folder, task and settings, and what it came to."""
+
+    path: Path
+    task: str
+    engine: str
+    settings: Settings
+    steps: int
+    seconds: float
+    episodes: int
+    best: float
+    options: dict[str, Any] = field(default_factory=dict)
+    restarts: int = 0
+    dropped: int = 0
+    commit: str = "unknown"
+
+    @classmethod
+    def load(cls, path: str | Path) -> PolicyRun:
+        """Read a run's folder; DataError where it is none."""
+        path = Path(path)
+        if not (path / RUN).is_file():
+            msg = f"{path}: is not a finished training of a policy ({RUN} is missing); make one with `rl train`"
+            raise DataError(msg)
+        return msgspec.convert({**msgspec.json.decode((path / RUN).read_bytes()), "path": path}, cls)
+
+    def save(self) -> None:
+        """Write the record, which makes the run finished."""
+        raw = {**msgspec.to_builtins(asdict(self), enc_hook=str), "path": ""}
+        write_atomically(self.path / RUN, msgspec.json.format(msgspec.json.encode(raw), indent=2))
+
+    def policy(self) -> Any:  # noqa: ANN401 - a keras.Model, and Keras is loaded only here
+        """Load the policy's network: observations `[n, ...]` to scores, or to numbers of -1 to 1."""
+        import keras
+
+        return keras.saving.load_model(self.path / POLICY, compile=False)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to train: a task with its options, for how many seconds, and in how many simulation jobs (0: in-process)."""
+
+    task: str
+    settings: Settings
+    budget_seconds: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+    jobs: int = 0
+    restart_budget: int = 20
+
+    @property
+    def identity(self) -> str:
+        """The hash of all that makes the training what it is."""
+        made_of = msgspec.json.encode([self.task, asdict(self.settings), dict(self.options), "local"])
+        return hashlib.sha256(made_of).hexdigest()
+
+
+def train(wanted: Wanted, folder: Path) -> PolicyRun:
+    """Train until the budget is spent, counting what earlier calls spent; the best policy is what counts in the end.
+
+    Stopped where a stop was asked for; run again, it goes on with the same networks in new episodes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    make = maker(wanted.task, **wanted.options)
+    probe = make()
+    learner, scale = Learner(probe.interface, wanted.settings), RewardScale()
+    probe.close()
+    progress = Progress(wanted.identity)
+    saved = load_as(Progress, folder, wanted.identity)
+    if saved is not None:
+        progress, values = saved
+        *values, scale_values = values
+        assign(learner.variables, values)
+        scale = RewardScale(*map(float, scale_values))
+        console.print(f"goes on after {progress.steps} steps", highlight=False)
+    if progress.seconds < wanted.budget_seconds:
+        with _world(wanted, make, progress) as world:
+            _learn(wanted, folder, learner, scale, progress, world)
+    run = PolicyRun(
+        folder, wanted.task, "local", wanted.settings, progress.steps, progress.seconds, progress.episodes,
+        progress.best, dict(wanted.options), progress.restarts, progress.dropped, git_commit(),
+    )  # fmt: skip
+    run.save()
+    return run
+
+
+@contextlib.contextmanager
+def _world(wanted: Wanted, make: Any, progress: Progress) -> Iterator[World]:  # noqa: ANN401 - a maker
+    # After a resumption other episodes, not those of the beginning once more.
+    count, seed = wanted.settings.simulations, wanted.settings.seed + 1009 * progress.updates
+    world: World = Simulations(make, count, seed)
+    if wanted.jobs:
+        world = Jobs(make, count, seed, jobs=wanted.jobs, budget=wanted.restart_budget - progress.restarts)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def _learn(
+    wanted: Wanted, folder: Path, learner: Learner, scale: RewardScale, progress: Progress, world: World
+) -> None:
+    settings, levels = wanted.settings, _levels(wanted)
+    gatherer = Gatherer(world, learner, scale)
+    restarts, dropped = progress.restarts, progress.dropped
+    began, before = time.monotonic(), progress.seconds
+    kept = began
+    with console.status("") as line:
+        while progress.seconds < wanted.budget_seconds:
+            batch, episodes = gatherer.gather(settings.rollout // settings.simulations)
+            measured = learner.update(batch, clip_now(settings, progress.steps))
+            if not all(map(np.isfinite, measured.values())):
+                msg = f"{folder}: the training's losses are no numbers any more ({measured}); try a smaller learning rate"
+                raise TrainingError(msg)
+            progress.steps += len(batch.actions)
+            progress.updates += 1
+            progress.seconds = before + time.monotonic() - began
+            progress.episodes += len(episodes)
+            progress.restarts, progress.dropped = restarts + world.restarts, dropped + gatherer.dropped
+            progress.recent = [*progress.recent, *((one.total, one.success) for one in episodes)][-WINDOW:]
+            progress.curve.append(_point(progress, measured))
+            line.update(_said(progress, wanted.budget_seconds))
+            if len(progress.recent) == WINDOW and progress.mean is not None and progress.mean > progress.best:
+                progress.best = progress.mean
+                _keep_policy(folder, learner)
+            over = progress.seconds >= wanted.budget_seconds or stop.requested()
+            if over or time.monotonic() - kept > SAVE_SECONDS:
+                kept = time.monotonic()
+                _save(folder, progress, learner, scale)
+                write_curve(folder, progress.curve, levels, wanted.task)
+            if stop.requested():
+                msg = f"{folder}: stopped after {progress.steps} steps and saved; run again, it goes on"
+                raise stop.Stopped(msg)
+    if not (folder / POLICY).is_file():  # too few episodes to tell the best
+        _keep_policy(folder, learner)
+    console.print(_said(progress, wanted.budget_seconds), highlight=False)
+
+
+def _point(progress: Progress, measured: dict[str, float]) -> Point:
+    return Point(
+        progress.steps, round(progress.seconds, 2), progress.episodes, progress.mean, progress.success,
+        progress.restarts, progress.dropped, measured,
+    )  # fmt: skip
+
+
+def _said(progress: Progress, budget_seconds: float) -> str:
+    mean = "no episode is over" if progress.mean is None else f"return {progress.mean:.1f}, success {progress.success:.2f}"
+    lost = f", {progress.restarts} simulation jobs started anew" if progress.restarts else ""
+    speed = progress.steps / max(1e-9, progress.seconds)
+    return (
+        f"{progress.seconds:.0f} of {budget_seconds:.0f} s: {progress.steps} steps ({speed:.0f} a second),"
+        f" {progress.episodes} episodes, {mean}{lost}"
+    )
+
+
+def _save(folder: Path, progress: Progress, learner: Learner, scale: RewardScale) -> None:
+    save(folder, progress, [*learner.variables, np.array([scale.count, scale.mean, scale.variance])])
+
+
+def _keep_policy(folder: Path, learner: Learner) -> None:
+    scratch = folder / f".{POLICY}.tmp.keras"
+    learner.policy.save(scratch)
+    scratch.replace(folder / POLICY)
+
+
+def _levels(wanted: Wanted) -> dict[str, float]:
+    """Give the returns of the controller and of chance, for the curve."""
+    make = maker(wanted.task, **wanted.options)
+    interface = make().interface
+    found = {"chance": judge(make, lambda seed: at_random(interface, seed), LEVEL_EPISODES, "chance").mean}
+    with contextlib.suppress(DataError):
+        act = controller(wanted.task)
+        found["controller"] = judge(make, lambda _seed: act(), LEVEL_EPISODES, "controller").mean
+    return found
