@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import cloud, data, inspecting, judging, training
+from .cli import cloud, data, inspecting, judging, policies, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         judging.add_evaluate,
         cloud.add_train,
         cloud.add_submit,
+        policies.add_rl,
     ):
         add(commands)
     return top

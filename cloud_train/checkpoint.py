@@ -15,6 +15,7 @@ from .atomic import write_atomically
 from .recordings import DataError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from numpy.typing import NDArray
 
 CHECKPOINT = "checkpoint.npz"
@@ -61,7 +62,7 @@ class Position:
 Record = TypeVar("Record")
 
 
-def save(folder: Path, position: Any, variables: Sequence[Any], name: str = CHECKPOINT) -> None:
+def save(folder: Path, position: DataclassInstance, variables: Sequence[Any], name: str = CHECKPOINT) -> None:
     """Write a position, a dataclass, and the values of all variables, model and optimizer, into one file."""
     buffer = io.BytesIO()
     arrays = {f"v{i:05d}": np.asarray(variable) for i, variable in enumerate(variables)}

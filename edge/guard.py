@@ -27,6 +27,8 @@ class Command:
 
 
 ZERO = Command()
+ROUNDING = 1e-6
+"""m/s and rad/s by which a limit may be exceeded without being counted: models answer in single precision."""
 PRESSED, SILENT = "the emergency stop is pressed", "the emergency stop says nothing"
 
 
@@ -228,7 +230,8 @@ class Guard:
         limits = self.limits
         linear = min(max(proposal.linear_mps, limits.linear_least_mps), limits.linear_most_mps)
         angular = min(max(proposal.angular_radps, -limits.angular_most_radps), limits.angular_most_radps)
-        cut = linear != proposal.linear_mps or angular != proposal.angular_radps or any(proposal.others)
+        excess = max(abs(linear - proposal.linear_mps), abs(angular - proposal.angular_radps))
+        cut = excess > ROUNDING or any(proposal.others)
         self.clamped += cut
         self._clamps.append(cut)
         self._target = Command(linear, angular)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..recordings import DataError
 from .follow_event import FollowEvent
 from .follow_target import FIELDS, KEPT_METRES, LIMITS
 from .interface import Interface
@@ -30,15 +29,6 @@ def at_random(interface: Interface, seed: int) -> Act:
     space = interface.action_space
     space.seed(seed)
     return lambda _observation: space.sample()
-
-
-def controller(task: str) -> Callable[[], Act]:
-    """Give the proportional-derivative controller of a task; DataError where there is none."""
-    try:
-        return {"ObjectTracker-v0": _tracker, "FollowTarget-v0": _follower, "FollowEvent-v0": _listener}[task]
-    except KeyError:
-        msg = f"{task}: has no controller to compare with"
-        raise DataError(msg) from None
 
 
 def _nearest(actions: tuple[tuple[float, float], ...], turn: float) -> int:
@@ -87,3 +77,11 @@ def _listener() -> Act:
         return _nearest(actions, turn)
 
     return act
+
+
+CONTROLLERS: dict[str, Callable[[], Act]] = {
+    "ObjectTracker-v0": _tracker,
+    "FollowTarget-v0": _follower,
+    "FollowEvent-v0": _listener,
+}
+"""The proportional-derivative controller of each of our tasks, made anew for each episode."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from cloud_train.progress import track
 from edge.policy import Policy
 
-from ..progress import track
-from .baselines import Act, at_random, controller
+from .baselines import CONTROLLERS, Act, at_random
 from .interface import Interface
 from .simulations import Episode, Tally
-from .tasks import Env
+from .tasks import Watched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Score:
         return f"return {self.mean:.1f} ({low:.1f} to {high:.1f}), success {self.success:.3f}"
 
 
-def play(env: Env, act: Act, seed: int) -> Episode:
+def play(env: Watched, act: Act, seed: int) -> Episode:
     """Play one episode to its end."""
     observation, _ = env.reset(seed=seed)
     tally = Tally()
@@ -60,25 +60,31 @@ def play(env: Env, act: Act, seed: int) -> Episode:
             return tally.end(cut_off=not terminated)
 
 
-def judge(make: Callable[[], Env], acts: Callable[[int], Act], episodes: int, what: str) -> Score:
-    """Play episodes from fixed seeds; `acts` gives what acts in the episode of a seed."""
+def judge(make: Callable[[], Watched], acts: Callable[[int], Act], episodes: int, what: str = "") -> Score:
+    """Play episodes from fixed seeds; `acts` gives what acts in that of a seed. `what` is shown with a bar."""
     env = make()
     try:
         seeds = range(FIRST_SEED, FIRST_SEED + episodes)
-        return Score.of([play(env, acts(seed), seed) for seed in track(seeds, what, episodes)])
+        return Score.of([play(env, acts(seed), seed) for seed in (track(seeds, what, episodes) if what else seeds)])
     finally:
         env.close()
 
 
-def compare(
-    task: str, interface: Interface, make: Callable[[], Env], act: Act, episodes: int, *, others: bool = True
-) -> dict[str, Score]:
-    """Judge a policy, and beside it on the same episodes the controller made by hand, where there is one, and chance."""
+def compare(task: str, make: Callable[[], Watched], act: Act, episodes: int) -> dict[str, Score]:
+    """Judge a policy, and beside it, on the same episodes, the controller made by hand, if there is one, and chance."""
     found = {"policy": judge(make, lambda _seed: act, episodes, "policy")}
-    if others:
-        found["pd"] = judge(make, lambda _seed: controller(task)(), episodes, "controller")
-        found["random"] = judge(make, lambda seed: at_random(interface, seed), episodes, "chance")
+    if task in CONTROLLERS:
+        found["pd"] = judge(make, lambda _seed: CONTROLLERS[task](), episodes, "controller")
+    found["random"] = chance(make, episodes, "chance")
     return found
+
+
+def chance(make: Callable[[], Watched], episodes: int, what: str = "") -> Score:
+    """Judge actions drawn evenly."""
+    env = make()
+    interface = env.interface
+    env.close()
+    return judge(make, lambda seed: at_random(interface, seed), episodes, what)
 
 
 def greedy(interface: Interface, outputs: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Act:
@@ -91,14 +97,14 @@ def greedy(interface: Interface, outputs: Callable[[NDArray[np.float32]], NDArra
     return act
 
 
-def on_device(interface: Interface, policy: Policy) -> Act:
+def on_device(policy: Policy) -> Act:
     """Act through the device's own code: what it proposes, as an action of the task."""
-    forward, turning = interface.velocity_scale
+    limits = policy.spec.limits
 
     def act(observation: NDArray[np.float32]) -> Any:  # noqa: ANN401 - an index or two numbers
         wanted = policy(observation[None])
-        if interface.actions:
+        if wanted.index >= 0:
             return wanted.index
-        return np.array([wanted.linear_mps / forward, wanted.angular_radps / turning], np.float32)
+        return (wanted.linear_mps / limits.linear_most_mps, wanted.angular_radps / limits.angular_most_radps)
 
     return act

@@ -13,7 +13,7 @@ import numpy as np
 from edge.guard import Limits
 from edge.manifest import VectorField
 
-from .drive import Drive, Pose, wrapped
+from .drive import Drive, wrapped
 from .interface import Interface
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class FollowEvent(gymnasium.Env[Any, Any]):
         info = {"success": not self.happens or abs(bearing) < FACING, "happens": self.happens, "bearing": bearing}
         return self._observe(), reward, False, False, info
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> NDArray[np.uint8]:  # type: ignore[override] # gymnasium leaves the kind of picture open
         """Show the robot from above, the sides where something happens, and the probabilities: RGB `[360, 360, 3]`."""
         picture = np.full((360, 360, 3), 236, np.uint8)
         for angle, colour, on in (

@@ -84,7 +84,7 @@ class FollowTarget(gymnasium.Env[Any, Any]):
         on_target = abs(bearing) < BEARING_WIDTH and abs(distance - KEPT_METRES) < RANGE_WIDTH
         return self._observe(), reward, lost, False, {"success": on_target, "distance": distance}
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> NDArray[np.uint8]:  # type: ignore[override] # gymnasium leaves the kind of picture open
         """Show what a camera would see beside the scene from above: RGB `[360, 840, 3]`."""
         picture = camera_picture(self.robot.pose, self.target)
         camera = cv2.resize(picture, (480, 360), interpolation=cv2.INTER_NEAREST)

@@ -58,11 +58,12 @@ class Interface:
         return self.limits.linear_most_mps, self.limits.angular_most_radps
 
     def velocity(self, action: Any) -> tuple[float, float]:  # noqa: ANN401 - an index or two numbers
-        """Give the forward (m/s) and turning (rad/s) velocity that an action asks for."""
+        """Give the forward (m/s) and turning (rad/s) velocity that an action asks for, cut to the limits."""
         if self.actions:
             return self.actions[int(action)]
         forward, turning = self.velocity_scale
-        return float(action[0]) * forward, float(action[1]) * turning
+        linear = min(max(float(action[0]) * forward, self.limits.linear_least_mps), forward)
+        return linear, min(max(float(action[1]) * turning, -turning), turning)
 
     def see(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Make the observation of a camera picture, RGB `[h, w, 3]`, by the device's own function."""

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..progress import console
-from ..recordings import TrainingError
+from cloud_train.progress import console
+from cloud_train.recordings import TrainingError
+
 from .simulations import Moment, Simulations
-from .tasks import Env, FaultyTask
+from .tasks import TaskError, Watched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Jobs:
 
     def __init__(
         self,
-        make: Callable[[], Env],
+        make: Callable[[], Watched],
         count: int,
         seed: int,
         *,
@@ -125,7 +126,7 @@ class Jobs:
         except (EOFError, OSError):
             self._lose(k, "died")
             return None
-        if isinstance(said, FaultyTask):
+        if isinstance(said, TaskError):
             raise said
         return said
 
@@ -157,7 +158,7 @@ class Jobs:
         )
 
 
-def _simulate(connection: Connection, make: Callable[[], Env], count: int, seed: int) -> None:
+def _simulate(connection: Connection, make: Callable[[], Watched], count: int, seed: int) -> None:
     """Run in a process of its own until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the learner ends its jobs
     with contextlib.suppress(EOFError, OSError):
@@ -166,5 +167,5 @@ def _simulate(connection: Connection, make: Callable[[], Env], count: int, seed:
             connection.send(simulations.begin())
             while True:
                 connection.send(simulations.step(connection.recv()))
-        except FaultyTask as error:
+        except TaskError as error:
             connection.send(error)

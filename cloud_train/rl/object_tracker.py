@@ -90,7 +90,7 @@ class ObjectTracker(gymnasium.Env[Any, Any]):
         """Give what the camera sees now: RGB `[120, 160, 3]`."""
         return camera_picture(self.robot.pose, self.target, self._look)
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self) -> NDArray[np.uint8]:  # type: ignore[override] # gymnasium leaves the kind of picture open
         """Show the camera's picture beside the scene from above: RGB `[360, 840, 3]`."""
         camera = cv2.resize(self.picture(), (480, 360), interpolation=cv2.INTER_NEAREST)
         return np.hstack([camera, top_view(self.robot.pose, self.target, self._trail)]).astype(np.uint8)

@@ -100,7 +100,9 @@ class Learner:
         for _ in range(self.settings.epochs):
             order = self._order.permutation(len(batch.actions))
             measured = [
-                self._improve(*(tf.convert_to_tensor(part[order[k : k + size]]) for part in parts), tf.constant(clip))
+                self._improve(
+                    tuple(tf.convert_to_tensor(part[order[k : k + size]]) for part in parts), tf.constant(clip)
+                )
                 for k in range(0, len(order) - size + 1, size)
             ]
         names = ("policy loss", "value loss", "entropy", "divergence")
@@ -135,10 +137,10 @@ class Learner:
         return tf.reduce_sum(self._log_std.value + 0.5 * math.log(2 * math.pi * math.e))
 
     @tf.function(reduce_retracing=True)
-    def _improve(self, observations: Any, actions: Any, before: Any, advantage: Any, returns: Any, clip: Any) -> Any:  # noqa: ANN401
+    def _improve(self, part: tuple[Any, ...], clip: Any) -> Any:  # noqa: ANN401
         """Take one gradient step on the clipped surrogate, the value's square error and the entropy."""
-        spread = tf.math.reduce_std(advantage) + 1e-8
-        advantage = (advantage - tf.reduce_mean(advantage)) / spread
+        observations, actions, before, advantage, returns = part
+        advantage = (advantage - tf.reduce_mean(advantage)) / (tf.math.reduce_std(advantage) + 1e-8)
         with tf.GradientTape() as tape:
             outputs = self.policy(observations, training=True)
             log_ratio = self._log_probability(outputs, actions) - before
@@ -149,7 +151,7 @@ class Learner:
             entropy = self._entropy(outputs)
             loss = policy_loss + VALUE_WEIGHT * value_loss - self.settings.entropy * entropy
         self._optimizer.apply(tape.gradient(loss, self._learnt), self._learnt)
-        # How far the policy moved, an estimate of the Kullback-Leibler divergence that is never negative (Schulman).
+        # How far the policy moved: an estimate of the Kullback-Leibler divergence that is never negative (Schulman).
         return tf.stack([policy_loss, value_loss, entropy, tf.reduce_mean(ratio - 1 - log_ratio)])
 
 

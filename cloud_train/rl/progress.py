@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..atomic import write_atomically
+from cloud_train.atomic import write_atomically
 
 CURVE, PICTURE = "curve.jsonl", "curve.svg"
 WINDOW = 40

@@ -22,7 +22,7 @@ FIELD_OF_VIEW = math.radians(62.2)
 FOCAL = WIDTH / 2 / math.tan(FIELD_OF_VIEW / 2)
 """Pixels."""
 CAMERA_FORWARD, CAMERA_UP = 0.073, 0.107
-"""Where the Waffle Pi's camera sits, metres from the middle of its wheels and from the floor (turtlebot3_description)."""
+"""Where the Waffle Pi's camera sits, metres from the middle of its wheels and the floor (turtlebot3_description)."""
 BODY = (0.138, 0.178, 0.141)
 TURRET = (0.07, 0.07, 0.192)
 """A TurtleBot3 Burger: length, width and height in metres of its body, and of the laser scanner that stands on it."""
@@ -78,7 +78,14 @@ def camera_picture(robot: Pose, target: Pose, look: Look | None = None) -> NDArr
         robot.y + CAMERA_FORWARD * math.sin(robot.heading),
         robot.heading,
     )
-    cv2.polylines(picture, _floor_lines(camera), False, look.lit(look.lines), 1, cv2.LINE_8, SHIFT)
+    cv2.polylines(
+        picture,
+        list(_floor_lines(camera)),
+        isClosed=False,
+        color=look.lit(look.lines),
+        lineType=cv2.LINE_8,
+        shift=SHIFT,
+    )
     for shape in (BODY, TURRET):
         for corners, share in _faces(target, shape, camera):
             visible = _cut(_seen(corners, camera))
@@ -115,7 +122,8 @@ def top_view(robot: Pose, target: Pose, trail: Sequence[tuple[float, float]], pi
         end = robot.moved(0, side, 1).moved(3, 0, 1)
         cv2.line(picture, at(robot.x, robot.y), at(end.x, end.y), (170, 190, 220), 1, cv2.LINE_AA)
     if len(trail) > 1:
-        cv2.polylines(picture, [np.array([at(x, y) for x, y in trail])], False, (60, 110, 190), 1, cv2.LINE_AA)
+        way = np.array([at(x, y) for x, y in trail])
+        cv2.polylines(picture, [way], isClosed=False, color=(60, 110, 190), lineType=cv2.LINE_AA)
     for pose, colour in ((target, (40, 40, 44)), (robot, (30, 90, 180))):
         nose = pose.moved(0.22, 0, 1)
         cv2.circle(picture, at(pose.x, pose.y), max(3, round(0.12 * scale)), colour, -1, cv2.LINE_AA)
@@ -170,9 +178,7 @@ def _pixels(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round((np.clip(np.stack([columns, rows], 1), -4000, 4000) - 0.5) * 2**SHIFT).astype(np.int32)
 
 
-def _faces(
-    pose: Pose, shape: tuple[float, float, float], camera: Pose
-) -> list[tuple[NDArray[np.float64], float]]:
+def _faces(pose: Pose, shape: tuple[float, float, float], camera: Pose) -> list[tuple[NDArray[np.float64], float]]:
     """List the sides of a box on the floor that face the camera, each with its share of the light."""
     length, width, height = shape
     c, s = math.cos(pose.heading), math.sin(pose.heading)

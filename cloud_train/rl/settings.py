@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..recordings import DataError
+from cloud_train.recordings import DataError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Settings:
             msg = f"discount and trace: are {self.discount} and {self.trace}; they must lie between 0 and 1"
             raise DataError(msg)
         if self.rollout < self.simulations or self.rollout % self.simulations:
-            msg = f"rollout: {self.rollout} steps cannot be shared by {self.simulations} simulations; make it a multiple"
+            msg = (
+                f"rollout: {self.rollout} steps cannot be shared by {self.simulations} simulations; make it a multiple"
+            )
             raise DataError(msg)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .tasks import Env
+from .tasks import Watched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Tally:
 class Simulations:
     """Environments of one kind: `begin` once, then `step`, then `close`."""
 
-    def __init__(self, make: Callable[[], Env], count: int, seed: int) -> None:
+    def __init__(self, make: Callable[[], Watched], count: int, seed: int) -> None:
         self._envs = [make() for _ in range(count)]
         self._tallies = [Tally() for _ in self._envs]
         self._seed = seed

@@ -10,9 +10,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from cloud_train.recordings import DataError, TrainingError
 from edge.guard import Limits
 
-from ..recordings import DataError
 from .drive import Drive
 from .interface import Interface, Task
 
@@ -23,8 +23,6 @@ TASKS = {
 }
 """Where each environment is, and after how many steps an episode is cut off."""
 
-Env = gymnasium.Env[Any, Any]
-
 
 def register() -> None:
     """Tell gymnasium of our tasks; once is enough, again does no harm."""
@@ -33,7 +31,7 @@ def register() -> None:
             gymnasium.register(name, entry_point=entry_point, max_episode_steps=steps, disable_env_checker=True)
 
 
-def make(name: str, **options: Any) -> Env:  # noqa: ANN401 - whatever the environment takes
+def make(name: str, **options: Any) -> Watched:  # noqa: ANN401 - whatever the environment takes
     """Make an environment by its name; `package.module:Name-v0` imports its module first. DataError says what is wrong.
 
     Observations and rewards are looked at in each step: one that is not finite, or of another shape, is named.
@@ -50,19 +48,19 @@ def make(name: str, **options: Any) -> Env:  # noqa: ANN401 - whatever the envir
     return Watched(made)
 
 
-def maker(name: str, drive: Callable[[Limits], Drive] | None = None, **options: Any) -> Callable[[], Env]:  # noqa: ANN401
+def maker(name: str, drive: Callable[[Limits], Drive] | None = None, **options: Any) -> Callable[[], Watched]:  # noqa: ANN401
     """Give a function that makes an environment; it can be sent to another process."""
     return partial(make, name, **({} if drive is None else {"drive": drive}), **options)
 
 
-class FaultyTask(Exception):
+class TaskError(TrainingError):
     """An environment that gave what no policy can learn from; the message names it and the step."""
 
 
 class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The same environment; FaultyTask as soon as an observation or a reward is none."""
+    """The same environment; TaskError as soon as an observation or a reward is none."""
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
         self._steps = 0
 
@@ -98,4 +96,4 @@ class Watched(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _refuse(self, why: str) -> None:
         name = self.spec.id if self.spec is not None else type(self.unwrapped).__name__
         msg = f"{name}: {why}, in step {self._steps} of an episode"
-        raise FaultyTask(msg)
+        raise TaskError(msg)

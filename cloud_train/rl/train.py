@@ -13,14 +13,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from .. import stop
-from ..atomic import write_atomically
-from ..checkpoint import assign, load_as, save
-from ..progress import console
-from ..provenance import git_commit
-from ..recordings import DataError, TrainingError
-from .baselines import at_random, controller
-from .evaluate import judge
+from cloud_train import stop
+from cloud_train.atomic import write_atomically
+from cloud_train.checkpoint import assign, load_as, save
+from cloud_train.progress import console
+from cloud_train.provenance import git_commit
+from cloud_train.recordings import DataError, TrainingError
+
+from .baselines import CONTROLLERS
+from .evaluate import chance, judge
 from .gather import Gatherer, RewardScale, World
 from .jobs import Jobs
 from .ppo import Learner, clip_now
@@ -92,6 +93,17 @@ class Wanted:
         return hashlib.sha256(made_of).hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a training is made of; `progress` and the networks change as it goes."""
+
+    wanted: Wanted
+    folder: Path
+    learner: Learner
+    scale: RewardScale
+    progress: Progress
+
+
 def train(wanted: Wanted, folder: Path) -> PolicyRun:
     """Train until the budget is spent, counting what earlier calls spent; the best policy is what counts in the end.
 
@@ -108,11 +120,12 @@ def train(wanted: Wanted, folder: Path) -> PolicyRun:
         progress, values = saved
         *values, scale_values = values
         assign(learner.variables, values)
-        scale = RewardScale(*map(float, scale_values))
+        count, mean, variance = map(float, scale_values)
+        scale = RewardScale(count, mean, variance)
         console.print(f"goes on after {progress.steps} steps", highlight=False)
     if progress.seconds < wanted.budget_seconds:
         with _world(wanted, make, progress) as world:
-            _learn(wanted, folder, learner, scale, progress, world)
+            _learn(Training(wanted, folder, learner, scale, progress), world)
     run = PolicyRun(
         folder, wanted.task, "local", wanted.settings, progress.steps, progress.seconds, progress.episodes,
         progress.best, dict(wanted.options), progress.restarts, progress.dropped, git_commit(),
@@ -134,11 +147,10 @@ def _world(wanted: Wanted, make: Any, progress: Progress) -> Iterator[World]:  #
         world.close()
 
 
-def _learn(
-    wanted: Wanted, folder: Path, learner: Learner, scale: RewardScale, progress: Progress, world: World
-) -> None:
+def _learn(training: Training, world: World) -> None:
+    wanted, folder, learner, progress = training.wanted, training.folder, training.learner, training.progress
     settings, levels = wanted.settings, _levels(wanted)
-    gatherer = Gatherer(world, learner, scale)
+    gatherer = Gatherer(world, learner, training.scale)
     restarts, dropped = progress.restarts, progress.dropped
     began, before = time.monotonic(), progress.seconds
     kept = began
@@ -147,7 +159,9 @@ def _learn(
             batch, episodes = gatherer.gather(settings.rollout // settings.simulations)
             measured = learner.update(batch, clip_now(settings, progress.steps))
             if not all(map(np.isfinite, measured.values())):
-                msg = f"{folder}: the training's losses are no numbers any more ({measured}); try a smaller learning rate"
+                msg = (
+                    f"{folder}: the training's losses are no numbers any more ({measured}); try a smaller learning rate"
+                )
                 raise TrainingError(msg)
             progress.steps += len(batch.actions)
             progress.updates += 1
@@ -163,7 +177,7 @@ def _learn(
             over = progress.seconds >= wanted.budget_seconds or stop.requested()
             if over or time.monotonic() - kept > SAVE_SECONDS:
                 kept = time.monotonic()
-                _save(folder, progress, learner, scale)
+                _save(training)
                 write_curve(folder, progress.curve, levels, wanted.task)
             if stop.requested():
                 msg = f"{folder}: stopped after {progress.steps} steps and saved; run again, it goes on"
@@ -181,7 +195,9 @@ def _point(progress: Progress, measured: dict[str, float]) -> Point:
 
 
 def _said(progress: Progress, budget_seconds: float) -> str:
-    mean = "no episode is over" if progress.mean is None else f"return {progress.mean:.1f}, success {progress.success:.2f}"
+    mean = (
+        "no episode is over" if progress.mean is None else f"return {progress.mean:.1f}, success {progress.success:.2f}"
+    )
     lost = f", {progress.restarts} simulation jobs started anew" if progress.restarts else ""
     speed = progress.steps / max(1e-9, progress.seconds)
     return (
@@ -190,8 +206,9 @@ def _said(progress: Progress, budget_seconds: float) -> str:
     )
 
 
-def _save(folder: Path, progress: Progress, learner: Learner, scale: RewardScale) -> None:
-    save(folder, progress, [*learner.variables, np.array([scale.count, scale.mean, scale.variance])])
+def _save(training: Training) -> None:
+    scale = np.array([training.scale.count, training.scale.mean, training.scale.variance])
+    save(training.folder, training.progress, [*training.learner.variables, scale])
 
 
 def _keep_policy(folder: Path, learner: Learner) -> None:
@@ -201,11 +218,9 @@ def _keep_policy(folder: Path, learner: Learner) -> None:
 
 
 def _levels(wanted: Wanted) -> dict[str, float]:
-    """Give the returns of the controller and of chance, for the curve."""
+    """Give the returns of chance and of the controller, for the curve."""
     make = maker(wanted.task, **wanted.options)
-    interface = make().interface
-    found = {"chance": judge(make, lambda seed: at_random(interface, seed), LEVEL_EPISODES, "chance").mean}
-    with contextlib.suppress(DataError):
-        act = controller(wanted.task)
-        found["controller"] = judge(make, lambda _seed: act(), LEVEL_EPISODES, "controller").mean
+    found = {"chance": chance(make, LEVEL_EPISODES).mean}
+    if wanted.task in CONTROLLERS:
+        found["controller"] = judge(make, lambda _seed: CONTROLLERS[wanted.task](), LEVEL_EPISODES).mean
     return found

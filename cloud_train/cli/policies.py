@@ -1,0 +1,190 @@
+"""Policies: rl train, export, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from edge.commands import Commands, add_command, positive
+
+TASKS = "ObjectTracker-v0, FollowTarget-v0, FollowEvent-v0, or package.module:Name-v0"
+
+
+def add_rl(commands: Commands) -> None:
+    """Add `rl` with its own subcommands."""
+    rl = commands.add_parser(
+        "rl",
+        help="policies by reinforcement learning in simulation: train, export, evaluate, ...",
+        description="Policies by reinforcement learning in simulation, for the robot to run.",
+        epilog="example: touchline-train rl train --env FollowTarget-v0 --out runs/follow",
+    )
+    steps = rl.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_train, _add_export, _add_evaluate):
+        add(steps)
+
+
+def _add_train(steps: Commands) -> None:
+    train = add_command(
+        steps,
+        _train,
+        "train",
+        "learn a policy in simulation; goes on after a kill",
+        "touchline-train rl train --env FollowTarget-v0 --budget 60 --out runs/follow",
+    )
+    train.add_argument("--env", required=True, metavar="NAME", help=TASKS)
+    train.add_argument("--budget", type=_seconds, metavar="SECONDS", help="of training (default: 60; 900 for pictures)")
+    train.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="Keras here, or RLlib (default: local)"
+    )
+    train.add_argument("--out", required=True, metavar="RUN")
+    train.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="processes for the simulations (default: 0, none)"
+    )
+    train.add_argument(
+        "--restarts",
+        type=int,
+        default=20,
+        metavar="N",
+        help="simulation jobs that may die before it fails (default: 20)",
+    )
+    train.add_argument(
+        "--option",
+        action="append",
+        type=_option,
+        default=[],
+        metavar="K=V",
+        help="of the environment, such as moving=true",
+    )
+    _settings_options(train)
+
+
+def _settings_options(command: argparse.ArgumentParser) -> None:
+    from cloud_train.rl.settings import DEFAULTS, Settings
+
+    group = command.add_argument_group("hyperparameters", "defaults: of pictures; of a vector where they differ")
+    fast = DEFAULTS["FollowTarget-v0"]
+    for field in fields(Settings):
+        values = (
+            f"{field.default}"
+            if getattr(fast, field.name) == field.default
+            else (f"{field.default}; {getattr(fast, field.name)}")
+        )
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}", type=type(field.default), metavar="N",
+            help=f"{field.metadata['help']} (default: {values})",
+        )  # fmt: skip
+
+
+def _add_export(steps: Commands) -> None:
+    export = add_command(
+        steps,
+        _export,
+        "export",
+        "write a trained policy into a bundle, in float32 or int8 by what is measured",
+        "touchline-train rl export runs/follow --out bundles/follow",
+    )
+    export.add_argument("run", metavar="RUN")
+    export.add_argument("--out", required=True, metavar="BUNDLE")
+    export.add_argument("--precision", choices=("auto", "float32", "int8"), default="auto", help="(default: auto)")
+    export.add_argument("--with", dest="join", metavar="BUNDLE", help="a bundle whose classifiers go in as well")
+    export.add_argument("--episodes", type=positive, default=100, metavar="N", help="to compare on (default: 100)")
+    export.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
+
+
+def _add_evaluate(steps: Commands) -> None:
+    evaluate = add_command(
+        steps,
+        _evaluate,
+        "evaluate",
+        "judge a bundle's policy in simulation, through the device's code, beside a controller made by hand and chance",
+        "touchline-train rl evaluate bundles/follow --episodes 100 --json scores.json",
+    )
+    evaluate.add_argument("bundle", metavar="BUNDLE")
+    evaluate.add_argument("--episodes", type=positive, default=100, metavar="N", help="(default: 100)")
+    evaluate.add_argument("--guard", action="store_true", help="with the robot's guard between policy and wheels")
+    evaluate.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from cloud_train import stop
+    from cloud_train.rl.settings import BUDGET_SECONDS, Settings, settings_for
+    from cloud_train.rl.train import Wanted, train
+
+    given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
+    settings = settings_for(arguments.env, **given)
+    budget = arguments.budget or BUDGET_SECONDS.get(arguments.env, 60.0)
+    wanted = Wanted(arguments.env, settings, budget, dict(arguments.option), arguments.jobs, arguments.restarts)
+    stop.listen()
+    run = train(wanted, Path(arguments.out))
+    sys.stdout.write(
+        f"{run.path}: {run.steps} steps in {run.seconds:.0f} s, {run.episodes} episodes, best return {run.best:.1f};"
+        f" {run.path / 'curve.svg'} shows how it went\n"
+    )
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from cloud_train.job import refuse_foreign
+    from cloud_train.rl.export import export
+    from cloud_train.rl.train import PolicyRun
+    from edge.describe import describe
+
+    refuse_foreign(Path(arguments.out))
+    bundle = export(
+        PolicyRun.load(arguments.run), arguments.out, precision=arguments.precision, episodes=arguments.episodes,
+        join=arguments.join, version=arguments.version,
+    )  # fmt: skip
+    sys.stdout.write(describe(bundle))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from cloud_train.atomic import write_atomically
+    from cloud_train.rl.drive import GuardedDrive
+    from cloud_train.rl.evaluate import compare, on_device
+    from cloud_train.rl.tasks import maker
+    from edge.bundle import Bundle
+    from edge.manifest import BundleError
+    from edge.policy import Policy
+
+    bundle = Bundle.load(arguments.bundle)
+    policy = Policy(bundle)
+    made = bundle.manifest.provenance.get("policy", {})
+    if "task" not in made:
+        msg = f"{arguments.bundle}: does not say which task its policy was trained on; export it with `rl export`"
+        raise BundleError(msg)
+    options: dict[str, Any] = dict(made.get("options", {}))
+    make = maker(made["task"], GuardedDrive if arguments.guard else None, **options)
+    scores = compare(made["task"], make, on_device(policy), arguments.episodes)
+    for name, score in scores.items():
+        sys.stdout.write(f"{name:8} {score}\n")
+    if arguments.json:
+        found = {name: asdict(score) for name, score in scores.items()}
+        write_atomically(Path(arguments.json), (json.dumps(found, indent=2) + "\n").encode())
+    return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        msg = f"{text!r} is not a number of seconds above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        msg = f"{text!r} is not NAME=VALUE"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
