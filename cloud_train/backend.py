@@ -20,3 +20,14 @@ def load_tensorflow() -> None:
             raise
         msg = "training needs TensorFlow, which is not installed: pip install 'touchline[train]'"
         raise DataError(msg) from None
+
+
+def load_simulation() -> None:
+    """Import gymnasium; DataError says how to install it."""
+    try:
+        import gymnasium  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "gymnasium":
+            raise
+        msg = "policies need gymnasium, which is not installed: pip install 'touchline[train,rl]'"
+        raise DataError(msg) from None

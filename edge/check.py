@@ -11,7 +11,7 @@ import numpy as np
 
 from .bundle import GOLDEN, Bundle, verify_files, verify_models
 from .features import features
-from .golden import Golden, decide
+from .golden import Golden, TOLERANCES, decide
 from .manifest import BundleError
 from .policy import Policy
 
@@ -143,7 +143,7 @@ def _compare(
         raise BundleError(msg)
     difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     largest, mean = float(difference.max()), float(difference.mean())
-    largest_allowed, mean_allowed = golden.tolerances[tolerance]
+    largest_allowed, mean_allowed = golden.tolerances.get(tolerance, TOLERANCES[tolerance])
     if not (largest <= largest_allowed and mean <= mean_allowed):
         msg = (
             f"{what} differ by {largest:.3g} at most and {mean:.3g} on average;"

@@ -111,7 +111,14 @@ def _add_evaluate(steps: Commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     from cloud_train import stop
+    from cloud_train.backend import load_simulation, load_tensorflow
     from cloud_train.rl.settings import BUDGET_SECONDS, Settings, settings_for
+
+    load_simulation()
+    from cloud_train.rl.tasks import make
+
+    make(arguments.env, **dict(arguments.option)).close()  # what is wrong with it is said before TensorFlow is loaded
+    load_tensorflow()
     from cloud_train.rl.train import Wanted, train
 
     given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
@@ -128,12 +135,16 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from cloud_train.backend import load_simulation, load_tensorflow
     from cloud_train.job import refuse_foreign
+
+    refuse_foreign(Path(arguments.out))
+    load_simulation()
+    load_tensorflow()
     from cloud_train.rl.export import export
     from cloud_train.rl.train import PolicyRun
     from edge.describe import describe
 
-    refuse_foreign(Path(arguments.out))
     bundle = export(
         PolicyRun.load(arguments.run), arguments.out, precision=arguments.precision, episodes=arguments.episodes,
         join=arguments.join, version=arguments.version,

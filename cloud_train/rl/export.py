@@ -97,7 +97,7 @@ def export(
 
 
 def on_robot(network: keras.Model, interface: Interface) -> keras.Model:
-    """Give the network as the robot needs it: as it is with a table of actions, else in m/s, rad/s within the limits."""
+    """Give the network as the robot needs it: as it is with a table of actions, else in m/s and rad/s in its limits."""
     if interface.actions:
         return network
     scale = np.array(interface.velocity_scale, np.float32)
@@ -231,7 +231,8 @@ def _write(
         manifest, policy=spec, metrics={**manifest.metrics, **metrics},
         provenance={**manifest.provenance, **made},
     )  # fmt: skip
-    golden = replace(golden, observations=few, policy_scores=scores)
+    tolerances = {**golden.tolerances, "policy": TOLERANCES["policy"]}
+    golden = replace(golden, tolerances=tolerances, observations=few, policy_scores=scores)
     return Bundle.save(out, manifest, {**files, FILE: file.read_bytes(), GOLDEN: golden.to_npz()})
 
 
