@@ -115,8 +115,11 @@ def _on_ray(items: Iterable[Item], function: Callable[[Item], Result]) -> Iterat
                 yield item, CrashedError("crashed the process that read it")
 
 
-def ray_cluster() -> Any:  # noqa: ANN401 - the module
-    """Give Ray, connected to the cluster that RAY_ADDRESS names, else to one of this machine."""
+def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the module
+    """Give Ray, connected to the cluster that RAY_ADDRESS names, else to one of this machine.
+
+    `processors`: how many that one is told to have, where actors that mostly wait would not fit otherwise.
+    """
     try:
         import ray
     except ModuleNotFoundError:
@@ -124,5 +127,7 @@ def ray_cluster() -> Any:  # noqa: ANN401 - the module
         raise DataError(msg) from None
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+        elsewhere = "RAY_ADDRESS" in os.environ
+        own: dict[str, Any] = {} if elsewhere or processors is None else {"num_cpus": processors}
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING, **own)
     return ray

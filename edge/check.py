@@ -11,7 +11,7 @@ import numpy as np
 
 from .bundle import GOLDEN, Bundle, verify_files, verify_models
 from .features import features
-from .golden import Golden, TOLERANCES, decide
+from .golden import TOLERANCES, Golden, decide
 from .manifest import BundleError
 from .policy import Policy
 

@@ -121,6 +121,8 @@ def _train(arguments: argparse.Namespace) -> int:
     load_tensorflow()
     from cloud_train.rl.train import Wanted, train
 
+    if arguments.engine == "ray":
+        from cloud_train.rl.rllib import train
     given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
     settings = settings_for(arguments.env, **given)
     budget = arguments.budget or BUDGET_SECONDS.get(arguments.env, 60.0)

@@ -46,7 +46,7 @@ class Progress:
     restarts: int = 0
     dropped: int = 0
     best: float = -1e30
-    recent: list[tuple[float, float]] = field(default_factory=list)
+    recent: list[tuple[float, float | None]] = field(default_factory=list)
     curve: list[Point] = field(default_factory=list)
 
     @property
@@ -57,7 +57,8 @@ class Progress:
     @property
     def success(self) -> float | None:
         """Success of the latest episodes; None before the first."""
-        return float(np.mean([success for _, success in self.recent])) if self.recent else None
+        known = [success for _, success in self.recent if success is not None]
+        return float(np.mean(known)) if known else None
 
 
 def write_curve(folder: Path, curve: Sequence[Point], levels: dict[str, float], title: str) -> None:

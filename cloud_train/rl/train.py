@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import msgspec
 import numpy as np
 
@@ -68,10 +69,8 @@ class PolicyRun:
         raw = {**msgspec.to_builtins(asdict(self), enc_hook=str), "path": ""}
         write_atomically(self.path / RUN, msgspec.json.format(msgspec.json.encode(raw), indent=2))
 
-    def policy(self) -> Any:  # noqa: ANN401 - a keras.Model, and Keras is loaded only here
+    def policy(self) -> keras.Model:
         """Load the policy's network: observations `[n, ...]` to scores, or to numbers of -1 to 1."""
-        import keras
-
         return keras.saving.load_model(self.path / POLICY, compile=False)
 
 
@@ -89,7 +88,7 @@ class Wanted:
     @property
     def identity(self) -> str:
         """The hash of all that makes the training what it is."""
-        made_of = msgspec.json.encode([self.task, asdict(self.settings), dict(self.options), "local"])
+        made_of = msgspec.json.encode([self.task, asdict(self.settings), dict(self.options)])
         return hashlib.sha256(made_of).hexdigest()
 
 
@@ -149,7 +148,7 @@ def _world(wanted: Wanted, make: Any, progress: Progress) -> Iterator[World]:  #
 
 def _learn(training: Training, world: World) -> None:
     wanted, folder, learner, progress = training.wanted, training.folder, training.learner, training.progress
-    settings, levels = wanted.settings, _levels(wanted)
+    settings, shown = wanted.settings, levels(wanted)
     gatherer = Gatherer(world, learner, training.scale)
     restarts, dropped = progress.restarts, progress.dropped
     began, before = time.monotonic(), progress.seconds
@@ -169,35 +168,44 @@ def _learn(training: Training, world: World) -> None:
             progress.episodes += len(episodes)
             progress.restarts, progress.dropped = restarts + world.restarts, dropped + gatherer.dropped
             progress.recent = [*progress.recent, *((one.total, one.success) for one in episodes)][-WINDOW:]
-            progress.curve.append(_point(progress, measured))
-            line.update(_said(progress, wanted.budget_seconds))
-            if len(progress.recent) == WINDOW and progress.mean is not None and progress.mean > progress.best:
-                progress.best = progress.mean
-                _keep_policy(folder, learner)
+            note(progress, measured)
+            line.update(said(progress, wanted.budget_seconds))
+            if best_so_far(progress, least=WINDOW):
+                keep_policy(folder, learner.policy)
             over = progress.seconds >= wanted.budget_seconds or stop.requested()
             if over or time.monotonic() - kept > SAVE_SECONDS:
                 kept = time.monotonic()
                 _save(training)
-                write_curve(folder, progress.curve, levels, wanted.task)
+                write_curve(folder, progress.curve, shown, wanted.task)
             if stop.requested():
                 msg = f"{folder}: stopped after {progress.steps} steps and saved; run again, it goes on"
                 raise stop.Stopped(msg)
     if not (folder / POLICY).is_file():  # too few episodes to tell the best
-        _keep_policy(folder, learner)
-    console.print(_said(progress, wanted.budget_seconds), highlight=False)
+        keep_policy(folder, learner.policy)
+    console.print(said(progress, wanted.budget_seconds), highlight=False)
 
 
-def _point(progress: Progress, measured: dict[str, float]) -> Point:
-    return Point(
+def note(progress: Progress, measured: dict[str, float]) -> None:
+    """Add a point to the curve."""
+    point = Point(
         progress.steps, round(progress.seconds, 2), progress.episodes, progress.mean, progress.success,
         progress.restarts, progress.dropped, measured,
     )  # fmt: skip
+    progress.curve.append(point)
 
 
-def _said(progress: Progress, budget_seconds: float) -> str:
-    mean = (
-        "no episode is over" if progress.mean is None else f"return {progress.mean:.1f}, success {progress.success:.2f}"
-    )
+def best_so_far(progress: Progress, *, least: int) -> bool:
+    """Say whether the latest episodes, `least` or more, went better than any before, and remember it."""
+    if len(progress.recent) < least or progress.mean is None or progress.mean <= progress.best:
+        return False
+    progress.best = progress.mean
+    return True
+
+
+def said(progress: Progress, budget_seconds: float) -> str:
+    """Tell in a line how far a training is."""
+    mean = "no episode is over" if progress.mean is None else f"return {progress.mean:.1f}"
+    mean += "" if progress.success is None else f", success {progress.success:.2f}"
     lost = f", {progress.restarts} simulation jobs started anew" if progress.restarts else ""
     speed = progress.steps / max(1e-9, progress.seconds)
     return (
@@ -211,13 +219,14 @@ def _save(training: Training) -> None:
     save(training.folder, training.progress, [*training.learner.variables, scale])
 
 
-def _keep_policy(folder: Path, learner: Learner) -> None:
+def keep_policy(folder: Path, network: keras.Model) -> None:
+    """Write a policy's network, whole or not at all."""
     scratch = folder / f".{POLICY}.tmp.keras"
-    learner.policy.save(scratch)
+    network.save(scratch)
     scratch.replace(folder / POLICY)
 
 
-def _levels(wanted: Wanted) -> dict[str, float]:
+def levels(wanted: Wanted) -> dict[str, float]:
     """Give the returns of chance and of the controller, for the curve."""
     make = maker(wanted.task, **wanted.options)
     found = {"chance": chance(make, LEVEL_EPISODES).mean}
