@@ -47,9 +47,10 @@ lint: .venv/.dev
 # The largest environment is resolved first and binds the others, so that what is tested is what a device gets.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+EXTRAS := $(foreach extra,train ray rl rllib pipelines web,--extra $(extra))
 lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lock LOCK_ARGS=--upgrade
-	$(COMPILE) -o locks/bench.txt --extra train --extra ray --extra rl --extra rllib --group dev --group bench
-	$(COMPILE) -o locks/dev.txt -c locks/bench.txt --extra train --extra ray --extra rl --extra rllib --group dev
+	$(COMPILE) -o locks/bench.txt $(EXTRAS) --group dev --group bench
+	$(COMPILE) -o locks/dev.txt -c locks/bench.txt $(EXTRAS) --group dev
 	$(COMPILE) -o locks/demo.txt -c locks/bench.txt --group demo
 	$(COMPILE) -o locks/device.txt -c locks/bench.txt
 	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
