@@ -6,23 +6,15 @@ import wave
 
 import pytest
 
-from edge.announce import (
-    WORDINGS,
-    AnnounceError,
-    Announcer,
-    Wording,
-    confidence_of,
-    read_wordings,
-    render,
-    wording_of,
-)
+from edge.announce import Announcer, render
 from edge.loudspeaker import Loudspeaker, SpeakerError, WavFolder
 from edge.voice import VoiceError, speak
+from edge.wording import WORDINGS, AnnounceError, Wording, confidence_of, read_wordings, wording_of
 
 
 @pytest.fixture(scope="module")
 def speeches():
-    return render(["badminton", "table_tennis"], "en", Wording(), 8_000)
+    return render(["badminton", "table_tennis"], "en", Wording(), 8_000)[0]
 
 
 def test_a_label_is_said_with_its_confidence():
@@ -77,7 +69,8 @@ def test_a_language_without_words_is_refused_with_those_that_have_some():
 
 def test_every_language_that_has_words_has_a_voice():
     for language, wording in WORDINGS.items():
-        assert render(["badminton"], language, wording, 8_000)["badminton", "high"].seconds > 0.5
+        speeches, instead_of = render(["badminton"], language, wording, 8_000)
+        assert (speeches["badminton", "high"].seconds > 0.5, instead_of) == (True, "")
 
 
 def test_all_is_rendered_beforehand(speeches, monkeypatch, tmp_path):
