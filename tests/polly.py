@@ -18,11 +18,14 @@ from edge.voice import speak
 
 REGION = "eu-west-1"
 VOICES = [
-    {"Id": "Joanna", "LanguageCode": "en-US", "LanguageName": "US English", "Gender": "Female", "SupportedEngines": ["neural", "standard"]},
-    {"Id": "Matthew", "LanguageCode": "en-US", "LanguageName": "US English", "Gender": "Male", "SupportedEngines": ["generative", "neural", "standard"]},
-    {"Id": "Vicki", "LanguageCode": "de-DE", "LanguageName": "German", "Gender": "Female", "SupportedEngines": ["neural", "standard"]},
-    {"Id": "Aditi", "LanguageCode": "en-IN", "LanguageName": "Indian English", "Gender": "Female", "SupportedEngines": ["standard"], "AdditionalLanguageCodes": ["hi-IN"]},
-]  # fmt: skip
+    {"Id": name, "LanguageCode": code, "LanguageName": language, "Gender": gender, "SupportedEngines": engines, **more}
+    for name, code, language, gender, engines, more in (
+        ("Joanna", "en-US", "US English", "Female", ["neural", "standard"], {}),
+        ("Matthew", "en-US", "US English", "Male", ["generative", "neural", "standard"], {}),
+        ("Vicki", "de-DE", "German", "Female", ["neural", "standard"], {}),
+        ("Aditi", "en-IN", "Indian English", "Female", ["standard"], {"AdditionalLanguageCodes": ["hi-IN"]}),
+    )
+]
 
 
 class PollyServer(ThreadingHTTPServer):

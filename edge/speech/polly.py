@@ -70,11 +70,10 @@ class Polly:
         speech = kept(self._cache, key)
         if speech is not None:
             return speech, 0
-        with self._in_flight[voice.engine]:
+        with self._in_flight[voice.engine], self._asking(voice) as client:
             self._paces[voice.engine]()
-            with self._asking(voice) as client:
-                answer = client.synthesize_speech(**_request(piece, voice, rate_hz, ssml=ssml))
-                data = answer["AudioStream"].read()
+            answer = client.synthesize_speech(**_request(piece, voice, rate_hz, ssml=ssml))
+            data = answer["AudioStream"].read()
         if len(data) < 2 or len(data) % 2:
             msg = f"Polly: sent {len(data)} bytes, which are no whole samples; try again"
             raise UnavailableError(msg)
@@ -152,7 +151,8 @@ class Polly:
                     read_timeout=60,
                     max_pool_connections=max(quota.in_flight for quota in QUOTAS.values()),
                 )
-                self._client = boto3.client("polly", region_name=self._region or None, config=settings)
+                session = boto3.session.Session(region_name=self._region or None)
+                self._client = session.client("polly", config=settings)
             return self._client
 
     @contextmanager

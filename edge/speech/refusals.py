@@ -93,6 +93,5 @@ def _asked_wrongly(code: str, message: str, voice: Voice, region: str, voices: S
 
 
 def _first_words(error: Exception) -> str:
-    return (
-        str(error).partition(": ")[0].partition('"')[0].strip().rstrip(".").lower().removesuffix(" to the endpoint url")
-    )
+    """Leave addresses and addresses' queries out of what boto3 says."""
+    return str(error).partition(": ")[0].partition('"')[0].strip(" .").lower().removesuffix(" to the endpoint url")
