@@ -191,9 +191,7 @@ def test_an_answer_that_is_no_samples_is_refused(polly, polly_server):
         ({"AWS_ENDPOINT_URL_POLLY": "http://127.0.0.1:9"}, UnavailableError, "Polly: no answer from http://127.0.0.1:9/v1/speech (could not connect)"),
     ],
 )  # fmt: skip
-def test_what_is_not_configured_and_no_network_are_sentences(
-    polly, monkeypatch, no_waiting, settings, kind, sentence
-):
+def test_what_is_not_configured_and_no_network_are_sentences(polly, monkeypatch, no_waiting, settings, kind, sentence):
     for name, value in settings.items():
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     with pytest.raises(VoiceError) as refused:
