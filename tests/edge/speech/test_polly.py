@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -18,11 +17,12 @@ from edge.speech.say import planned, say
 from edge.speech.voices import Voice
 from edge.voice import VoiceError, speak
 
+NOBODY = "http://127.0.0.1:9"
 HELLO = "Hello, and welcome."
 
 
 @pytest.fixture
-def polly(polly_server):
+def polly(polly_server):  # noqa: ARG001 - it is running
     return Polly(cache=cache_folder())
 
 
@@ -58,7 +58,7 @@ def test_whatever_changes_the_sound_is_paid_for_anew(polly, polly_server):
     assert polly_server.requests[-1]["LexiconNames"] == ["sports"]
 
 
-def test_what_is_damaged_in_the_cache_is_paid_for_anew(polly, polly_server):
+def test_what_is_damaged_in_the_cache_is_paid_for_anew(polly):
     say(HELLO, Voice(), 8_000, polly=polly)
     (file,) = cache_folder().rglob("*.wav")
     file.write_bytes(file.read_bytes()[:-10])
@@ -67,7 +67,8 @@ def test_what_is_damaged_in_the_cache_is_paid_for_anew(polly, polly_server):
     assert [path for path in cache_folder().rglob("*") if path.is_file()] == [file]
 
 
-def test_without_a_cache_nothing_is_kept(polly_server):
+@pytest.mark.usefixtures("polly_server")
+def test_without_a_cache_nothing_is_kept():
     polly = Polly(cache=cache_folder("none"))
     assert [say(HELLO, Voice(), 8_000, polly=polly).requests for _ in range(2)] == [1, 1]
     assert not list(cache_folder().rglob("*.wav"))
@@ -100,15 +101,15 @@ def test_voices_and_lexicons_are_listed_over_all_pages(polly):
 @pytest.mark.parametrize(
     ("refusal", "kind", "sentence"),
     [
-        ((400, "TextLengthExceededException", "Maximum text length"), VoiceError, "text: is too long for Polly (Maximum"),
-        ((400, "InvalidSsmlException", "Invalid SSML request"), VoiceError, "SSML: Polly refuses it (Invalid SSML request)"),
+        ((400, "TextLengthExceededException", "Maximum"), VoiceError, "text: is too long for Polly (Maximum)"),
+        ((400, "InvalidSsmlException", "Invalid request"), VoiceError, "SSML: Polly refuses it (Invalid request)"),
         ((404, "LexiconNotFoundException", "gone"), VoiceError, "lexicon: region eu-west-1 has none of "),
         ((400, "LanguageNotSupportedException", "no"), VoiceError, "language '': Matthew does not speak it"),
-        ((400, "EngineNotSupportedException", "no"), VoiceError, "voice 'Matthew': has no engine standard in region eu-west-1"),
+        ((400, "EngineNotSupportedException", "no"), VoiceError, "voice 'Matthew': has no engine standard in region"),
         ((400, "InvalidSampleRateException", "The specified rate"), VoiceError, "Polly: The specified rate"),
-        ((403, "UnrecognizedClientException", "token invalid"), NotConfiguredError, "(AWS does not know them); set AWS_ACCESS_KEY_ID"),
+        ((403, "UnrecognizedClientException", "bad"), NotConfiguredError, "(AWS does not know them); set AWS_ACCESS_"),
         ((403, "ExpiredTokenException", "expired"), NotConfiguredError, "(they have expired); set AWS_ACCESS_KEY_ID"),
-        ((403, "AccessDeniedException", "User: x is not authorized"), NotConfiguredError, "may not use it (User: x is not authorized)"),
+        ((403, "AccessDeniedException", "User x may not"), NotConfiguredError, "may not use it (User x may not)"),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )  # fmt: skip
@@ -123,7 +124,7 @@ def test_each_error_is_one_clear_sentence(polly, polly_server, refusal, kind, se
 
 
 def test_unknown_voices_and_engines_are_named_with_the_nearest(polly):
-    with pytest.raises(VoiceError, match="voice 'Mathew': Polly has no such voice; did you mean Matthew?"):
+    with pytest.raises(VoiceError, match=r"voice 'Mathew': Polly has no such voice; did you mean Matthew\?"):
         say(HELLO, Voice("Mathew"), 8_000, polly=polly)
     with pytest.raises(VoiceError, match="voice 'Vicki': has no engine generative in region eu-west-1"):
         say(HELLO, Voice("Vicki", "generative"), 8_000, polly=polly)
@@ -158,7 +159,7 @@ def test_throttled_requests_are_tried_again_with_growing_pauses(polly, polly_ser
 @pytest.mark.parametrize(
     ("refusal", "sentence"),
     [
-        ((400, "ThrottlingException", "Rate exceeded"), "Polly: too many requests in region eu-west-1, after several tries"),
+        ((400, "ThrottlingException", "Rate exceeded"), "Polly: too many requests in region eu-west-1, after several"),
         ((500, "ServiceFailureException", "internal"), "Polly: failed in region eu-west-1 (internal); try again later"),
     ],
 )  # fmt: skip
@@ -186,12 +187,21 @@ def test_an_answer_that_is_no_samples_is_refused(polly, polly_server):
     [
         ({"AWS_ACCESS_KEY_ID": None}, NotConfiguredError, "Polly: no usable AWS credentials ("),
         ({"AWS_DEFAULT_REGION": None}, NotConfiguredError, "Polly: no region; give --region or set AWS_DEFAULT_REGION"),
-        ({"AWS_PROFILE": "work"}, NotConfiguredError, "no usable AWS credentials (The config profile (work) could not be found)"),
-        ({"AWS_DEFAULT_REGION": "mars-1", "AWS_ENDPOINT_URL_POLLY": "http://127.0.0.1:9"}, NotConfiguredError, "region 'mars-1': Polly is not there; it is in af-south-1"),
-        ({"AWS_ENDPOINT_URL_POLLY": "http://127.0.0.1:9"}, UnavailableError, "Polly: no answer from http://127.0.0.1:9/v1/speech (could not connect)"),
+        ({"AWS_PROFILE": "work"}, NotConfiguredError, "(The config profile (work) could not be found); set AWS_"),
+        (
+            {"AWS_DEFAULT_REGION": "mars-1", "AWS_ENDPOINT_URL_POLLY": NOBODY},
+            NotConfiguredError,
+            "region 'mars-1': Polly is not there; it is in af-south-1",
+        ),
+        (
+            {"AWS_ENDPOINT_URL_POLLY": NOBODY},
+            UnavailableError,
+            f"Polly: no answer from {NOBODY}/v1/speech (could not connect)",
+        ),
     ],
 )  # fmt: skip
-def test_what_is_not_configured_and_no_network_are_sentences(polly, monkeypatch, no_waiting, settings, kind, sentence):
+@pytest.mark.usefixtures("no_waiting")
+def test_what_is_not_configured_and_no_network_are_sentences(polly, monkeypatch, settings, kind, sentence):
     for name, value in settings.items():
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     with pytest.raises(VoiceError) as refused:
@@ -235,20 +245,21 @@ def test_threads_share_the_quota(polly, polly_server):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: polly(f"text {k}", Voice(engine="neural"), 8_000, ssml=False), range(20)))
     times = sorted(polly_server.times)
-    assert times[19] - times[0] >= 10 / QUOTAS["neural"].per_second - 0.05
+    assert times[19] - times[0] >= 0.8 * 10 / QUOTAS["neural"].per_second
     assert polly_server.at_once <= 8
 
 
 def test_a_cache_that_cannot_be_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(VoiceError, match="file/x: cannot be made .*; name another, or none"):
+    with pytest.raises(VoiceError, match=r"file/x: cannot be made .*; name another, or none"):
         cache_folder(str(tmp_path / "file" / "x"))
 
 
-def test_a_cache_that_cannot_be_written_costs_no_speech(polly_server, tmp_path, caplog):
+@pytest.mark.usefixtures("polly_server")
+def test_a_cache_that_cannot_be_written_costs_no_speech(tmp_path, caplog):
     folder = tmp_path / "cache-of-mine"
     polly = Polly(cache=cache_folder(str(folder)))
-    os.rmdir(folder)
+    folder.rmdir()
     folder.touch()
     assert say(HELLO, Voice(), 8_000, polly=polly).requests == 1
     assert "cannot be written" in caplog.text

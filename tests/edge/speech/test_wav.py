@@ -20,7 +20,11 @@ from edge.speech.wav import encode, header, write_sound
 from edge.voice import Speech, VoiceError, speak
 
 ALL = [*FORMATS, *(Format(form.encoding, form.rate_hz, raw=True) for form in FORMATS), Format("pcm16", 22_050)]
-SOX_NAMES = {"pcm16": ("signed-integer", "Signed Integer PCM", 16), "ulaw": ("mu-law", "u-law", 8), "alaw": ("a-law", "A-law", 8)}  # fmt: skip
+SOX_NAMES = {
+    "pcm16": ("signed-integer", "Signed Integer PCM", 16),
+    "ulaw": ("mu-law", "u-law", 8),
+    "alaw": ("a-law", "A-law", 8),
+}
 CODECS = {"pcm16": "pcm_s16le", "ulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 
 
@@ -44,7 +48,8 @@ def raw_options(form: Format) -> list[str]:
 
 
 def by_sox(data: bytes, form: Format) -> np.ndarray:
-    return np.frombuffer(run("sox", "-D", *raw_options(form), "-", "-t", "raw", "-e", "signed", "-b", "16", "-", data=data), "<i2")  # fmt: skip
+    told = run("sox", "-D", *raw_options(form), "-", "-t", "raw", "-e", "signed", "-b", "16", "-", data=data)
+    return np.frombuffer(told, "<i2")
 
 
 @pytest.mark.parametrize("form", ALL, ids=str)
@@ -67,7 +72,8 @@ def test_ffprobe_finds_codec_rate_channel_and_duration(speech, form, tmp_path):
     file.write_bytes(encode(speech, form))
     command = ["ffprobe", "-v", "error", "-of", "json", "-show_streams", str(file)]
     (stream,) = json.loads(run(*command))["streams"]
-    assert (stream["codec_name"], int(stream["sample_rate"]), stream["channels"]) == (CODECS[form.encoding], form.rate_hz, 1)  # fmt: skip
+    assert (stream["codec_name"], stream["channels"]) == (CODECS[form.encoding], 1)
+    assert int(stream["sample_rate"]) == form.rate_hz
     assert float(stream["duration"]) == pytest.approx(speech.seconds, abs=0.002)
 
 
@@ -93,7 +99,8 @@ def test_g711_is_that_of_sox_within_one_step_for_every_sample(encoding, name):
     samples = np.arange(-32768, 32768).astype(np.int16)
     ours = np.frombuffer(encode(Speech(samples, 8_000), Format(encoding, 8_000, raw=True)), np.uint8)
     raw = ["-t", "raw", "-r", "8000", "-c", "1"]
-    theirs = np.frombuffer(run("sox", "-D", *raw, "-e", "signed", "-b", "16", "-", *raw, "-e", name, "-b", "8", "-", data=samples.tobytes()), np.uint8)  # fmt: skip
+    convert = ["sox", "-D", *raw, "-e", "signed", "-b", "16", "-", *raw, "-e", name, "-b", "8", "-"]
+    theirs = np.frombuffer(run(*convert, data=samples.tobytes()), np.uint8)
     invert = 0xFF if encoding == "ulaw" else 0x55
     steps = [np.where((c ^ invert) & 0x80, -1, 1) * ((c ^ invert) & 0x7F).astype(int) for c in (ours, theirs)]
     assert np.abs(steps[0] - steps[1]).max() <= 1
