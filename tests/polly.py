@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -101,7 +102,8 @@ class _Requests(BaseHTTPRequestHandler):
             data = speak(asked["Text"], rate_hz=rate_hz, ssml=ssml).samples.astype("<i2").tobytes()
         self.send_response(200)
         self.send_header("Content-Type", "audio/pcm")
-        self.send_header("x-amzn-RequestCharacters", str(len(asked["Text"])))
+        billed = re.sub("<[^>]*>", "", asked["Text"]) if ssml else asked["Text"]
+        self.send_header("x-amzn-RequestCharacters", str(len(billed)))
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for begin in range(0, len(data), 4096):
