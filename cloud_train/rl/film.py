@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PER_SECOND = 10
 """As many as the tasks have steps a second: a film runs as fast as the robot does."""
-GIF_EACH = 2
-"""Of a GIF only every second picture is kept: it has no compression to speak of."""
+GIF_EACH, GIF_SCALE, GIF_COLOURS = 2, 2, 32
+"""A GIF gets every second picture at half the size: it has no compression to speak of."""
 
 
 def frames(
@@ -60,8 +60,9 @@ def _write_mp4(pictures: Iterable[NDArray[np.uint8]], path: Path) -> None:
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(PER_SECOND), options={"crf": "20"})
         stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            stream.height, stream.width = picture.shape[:2]
+        for k, picture in enumerate(pictures):
+            if k == 0:
+                stream.height, stream.width = picture.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(stream.encode())
 
@@ -70,7 +71,7 @@ def _write_gif(pictures: Iterable[NDArray[np.uint8]], path: Path) -> None:
     from PIL import Image
 
     kept = [
-        Image.fromarray(picture).quantize(64, dither=Image.Dither.NONE)
+        Image.fromarray(picture).reduce(GIF_SCALE).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
         for k, picture in enumerate(pictures)
         if k % GIF_EACH == 0
     ]
