@@ -33,10 +33,9 @@ CLIPS_AHEAD = 2
 def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
-    Raises BundleError, SourceError, MqttError, OutboxError, SinkError or what
-    `announcements` raises before anything is sent, SourceError later
-    only when nothing in the source could be decoded. Events that are open when the media or the process ends, or when
-    it is told to judge nothing, are ended.
+    Raises BundleError, SourceError, MqttError, OutboxError, SinkError or what `announcements` raises before anything is
+    sent, SourceError later only when nothing in the source could be decoded. Events that are open when the media or the
+    process ends, or when it is told to judge nothing, are ended.
     """
     bundle = Bundle.load(config.bundle or DEMO)
     pipeline = Pipeline(bundle, config.threads or None)

@@ -60,6 +60,7 @@ class Polly:
         self._paces = {engine: Pace(quota) for engine, quota in QUOTAS.items()}
         self._in_flight = {engine: threading.Semaphore(quota.in_flight) for engine, quota in QUOTAS.items()}
         self._lock = threading.RLock()
+        self._turns: dict[str, threading.Lock] = {}
         self._client: Any = None
         self._down: UnavailableError | None = None
         self._stamps: dict[str, str] | None = None
@@ -67,22 +68,11 @@ class Polly:
     def __call__(self, piece: str, voice: Voice, rate_hz: int, *, ssml: bool) -> tuple[Speech, int]:
         """Say a piece within the limits of a request; also tell how many characters Polly billed, 0 from the cache."""
         key = self._key(piece, voice, rate_hz, ssml=ssml)
-        speech = kept(self._cache, key)
-        if speech is not None:
-            return speech, 0
-        with self._in_flight[voice.engine], self._asking(voice) as client:
-            self._paces[voice.engine]()
-            answer = client.synthesize_speech(**_request(piece, voice, rate_hz, ssml=ssml))
-            data = answer["AudioStream"].read()
-        if len(data) < 2 or len(data) % 2:
-            msg = f"Polly: sent {len(data)} bytes, which are no whole samples; try again"
-            raise UnavailableError(msg)
-        speech = Speech(np.frombuffer(data, "<i2").astype(np.int16), rate_hz)
-        if speech.seconds >= LONGEST_SECONDS - 1:
-            msg = f"text: {piece[:40]!r}... lasts over 10 minutes, where Polly cuts off; make it two"
-            raise VoiceError(msg)
-        keep(self._cache, key, speech)
-        return speech, int(answer.get("RequestCharacters", len(piece)))
+        with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        with turn:  # who asks for the same meanwhile finds it in the cache
+            speech = kept(self._cache, key)
+            return (speech, 0) if speech is not None else self._ask(piece, voice, rate_hz, key=key, ssml=ssml)
 
     def is_kept(self, piece: str, voice: Voice, rate_hz: int, *, ssml: bool) -> bool:
         """Tell whether a piece would cost nothing."""
@@ -113,6 +103,21 @@ class Polly:
             )
             for each in self._pages("list_lexicons", "Lexicons")
         ]
+
+    def _ask(self, piece: str, voice: Voice, rate_hz: int, *, key: str, ssml: bool) -> tuple[Speech, int]:
+        with self._in_flight[voice.engine], self._asking(voice) as client:
+            self._paces[voice.engine]()
+            answer = client.synthesize_speech(**_request(piece, voice, rate_hz, ssml=ssml))
+            data = answer["AudioStream"].read()
+        if len(data) < 2 or len(data) % 2:
+            msg = f"Polly: sent {len(data)} bytes, which are no whole samples; try again"
+            raise UnavailableError(msg)
+        speech = Speech(np.frombuffer(data, "<i2").astype(np.int16), rate_hz)
+        if speech.seconds >= LONGEST_SECONDS - 1:
+            msg = f"text: {piece[:40]!r}... lasts over 10 minutes, where Polly cuts off; make it two"
+            raise VoiceError(msg)
+        keep(self._cache, key, speech)
+        return speech, int(answer.get("RequestCharacters", len(piece)))
 
     def _key(self, piece: str, voice: Voice, rate_hz: int, *, ssml: bool) -> str:
         stamps = [self._stamp(name) for name in voice.lexicons]

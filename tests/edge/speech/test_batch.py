@@ -77,6 +77,12 @@ def test_prompts_are_said_side_by_side(hundred, polly_server, tmp_path):
     assert 2 <= polly_server.at_once <= PARALLEL
 
 
+def test_rows_that_say_the_same_are_paid_for_once(polly_server, tmp_path):
+    polly_server.speech, polly_server.delay_seconds = bytes(1_600), 0.1
+    outcome = run(table(tmp_path, "id,text", *(f"p{k},Please hold." for k in range(8))), tmp_path / "out")
+    assert (outcome.made, outcome.requests, polly_server.texts) == (8, 1, ["Please hold."])
+
+
 def test_what_changed_is_made_anew_and_nothing_else(polly_server, tmp_path):
     polly_server.speech = bytes(1_600)
     folder = tmp_path / "out"

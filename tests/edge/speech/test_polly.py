@@ -76,7 +76,7 @@ def test_without_a_cache_nothing_is_kept():
 
 def test_a_long_text_takes_several_requests_and_sounds_as_one(polly, polly_server):
     polly_server.speech = (np.sin(np.arange(8_000) / 5) * 9_000).astype("<i2").tobytes()
-    text = "This is a sentence of the long text. " * 250
+    text = "".join(f"Sentence {k} of the long text. " for k in range(300))
     progress = []
     said = say(text, Voice(), 8_000, polly=polly, progress=lambda *at: progress.append(at))
     assert (said.requests, progress[-1]) == (4, (4, 4))
