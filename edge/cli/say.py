@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.commands import Commands, add_command, positive
@@ -180,13 +179,15 @@ def tell_plan(arguments: argparse.Namespace, *, prompts: int, requests: int, bil
 
 def _text(arguments: argparse.Namespace) -> tuple[str, bool | None]:
     """Find the text, and whether it is SSML: None where it has to be found out."""
+    from pathlib import Path
+
+    from edge.voice import VoiceError
+
     ssml = False if arguments.plain else None
     if arguments.text is not None and arguments.text != STANDARD:
         return arguments.text, ssml
     source = arguments.ssml if arguments.ssml is not None else STANDARD
     ssml = True if arguments.ssml is not None else ssml
-    from edge.voice import VoiceError
-
     try:
         if source == STANDARD:
             return sys.stdin.buffer.read().decode(), ssml
@@ -201,6 +202,8 @@ def _text(arguments: argparse.Namespace) -> tuple[str, bool | None]:
 
 def _check_target(out: str) -> None:
     """Refuse before anything is paid for what could not be written afterwards."""
+    from pathlib import Path
+
     from edge.voice import VoiceError
 
     if out == STANDARD:
