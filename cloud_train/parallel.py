@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -128,6 +129,20 @@ def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the mod
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         elsewhere = "RAY_ADDRESS" in os.environ
-        own: dict[str, Any] = {} if elsewhere or processors is None else {"num_cpus": processors}
+        # A cluster of this machine listens on this machine only.
+        own: dict[str, Any] = {} if elsewhere else {"num_cpus": processors, "_node_ip_address": "127.0.0.1"}
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING, **own)
     return ray
+
+
+@contextlib.contextmanager
+def ray_of_our_own(processors: int) -> Iterator[Any]:
+    """Give Ray as `ray_cluster` does; leave it afterwards, unless somebody was connected before."""
+    import ray
+
+    connected = ray.is_initialized()
+    try:
+        yield ray_cluster(processors)
+    finally:
+        if not connected:
+            ray.shutdown()
