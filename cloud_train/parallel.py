@@ -128,6 +128,7 @@ def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the mod
         raise DataError(msg) from None
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_agent_register_timeout_ms", "100000")  # its 15 s are too few on a busy machine
         elsewhere = "RAY_ADDRESS" in os.environ
         # A cluster of this machine listens on this machine only.
         own: dict[str, Any] = {} if elsewhere else {"num_cpus": processors, "_node_ip_address": "127.0.0.1"}

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms import Algorithm
     from ray.rllib.algorithms.ppo import PPOConfig
 
+    from .runners import Report
+
 STATE, PROGRESS = "rllib", "progress.json"
 CONVOLUTIONS = [[16, [8, 8], 4], [32, [4, 4], 2], [32, [3, 3], 2]]
 """Those of `networks`, as RLlib writes them: filters, size, stride."""
@@ -256,6 +258,7 @@ class Watch:
 
     def __init__(self, algorithm: Algorithm, progress: Progress, budget: int) -> None:
         assert algorithm.env_runner_group is not None
+        assert algorithm.config is not None
         self._group, self._progress, self._budget = algorithm.env_runner_group, progress, budget
         self._restarts, self._dropped = progress.restarts, progress.dropped
         self._external = not algorithm.config.create_local_env_runner
@@ -265,7 +268,9 @@ class Watch:
         """Raise TaskError where an environment is unfit, TrainingError where jobs die too often; end what hangs."""
         group, progress, before = self._group, self._progress, self._progress.restarts
         if self._external or group.num_healthy_remote_workers() < group.num_remote_workers():
-            reports = group.foreach_env_runner("report", local_env_runner=False, healthy_only=False, timeout_seconds=5)
+            reports: list[Report] = group.foreach_env_runner(
+                "report", local_env_runner=False, healthy_only=False, timeout_seconds=5
+            )
             for report in reports:
                 if report.wrong:
                     raise TaskError(report.wrong)
@@ -286,9 +291,9 @@ class Watch:
         """End the process of a job that gave nothing in time, so that RLlib starts another."""
         import ray
 
-        if self._group.num_env_runners_dropped_lifetime == self._timed_out:
+        if self._group.num_env_runners_dropped_lifetime() == self._timed_out:
             return
-        self._timed_out = self._group.num_env_runners_dropped_lifetime
+        self._timed_out = self._group.num_env_runners_dropped_lifetime()
         manager = self._group._worker_manager  # noqa: SLF001 - RLlib has no public way to one of its jobs
         asked = {k: manager.actors()[k].ping.remote() for k in manager.healthy_actor_ids()}
         answered, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=2)

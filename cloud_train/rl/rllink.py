@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -38,11 +39,8 @@ def needed() -> Iterator[None]:
     """Import what RLlib needs; DataError says how to install it."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's own processes print warnings nobody can act on
     try:
-        import msgpack
-        import msgpack_numpy  # noqa: F401 - RLlink needs both, and fails without a word
-        import torch  # noqa: F401
-
-        del msgpack
+        for name in ("torch", "msgpack", "msgpack_numpy"):  # RLlink needs the last two, and fails without a word
+            importlib.import_module(name)
         yield
     except ImportError as error:
         msg = f"RLlib and PyTorch are needed for this ({error}): pip install 'touchline[rllib]' torch"

@@ -34,17 +34,17 @@ class Runner(SingleAgentEnvRunner):
 
     _wrong = ""
 
-    def apply(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as RLlib has it
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as RLlib has it
         """Call a function with this runner."""
 
         def noting(runner: Runner, *given: Any, **by_name: Any) -> Any:  # noqa: ANN401
             try:
-                return function(runner, *given, **by_name)
+                return func(runner, *given, **by_name)
             except TaskError as error:
                 self._wrong = str(error)
                 return error
 
-        found = super().apply(noting, *arguments, **named)
+        found = super().apply(noting, *args, **kwargs)
         if isinstance(found, TaskError):
             raise found
         return found
@@ -68,9 +68,9 @@ class Place(EnvRunnerServerForExternalInference):
         self._weights_lock = threading.RLock()
         super().__init__(config=config, **named)
 
-    def apply(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Call a function with this runner; the process outlives errors, or the simulation would lose its place."""
-        return function(self, *arguments, **named)
+        return func(self, *args, **kwargs)
 
     def ping(self) -> str:
         """Say that all is well; ConnectionError where no simulation is connected."""
@@ -151,5 +151,8 @@ class Place(EnvRunnerServerForExternalInference):
 
     def _fit(self, episode: SingleAgentEpisode) -> bool:
         seen = np.asarray(episode.get_observations())
-        right = seen.shape[1:] == self.config.observation_space.shape
-        return bool(right and np.isfinite(seen).all() and np.isfinite(episode.get_rewards()).all())
+        space = self.config.observation_space
+        assert space is not None
+        return bool(
+            seen.shape[1:] == space.shape and np.isfinite(seen).all() and np.isfinite(episode.get_rewards()).all()
+        )

@@ -92,12 +92,13 @@ class Found:
 def parse(text: str) -> tuple[str, Range | list[float]]:
     """Read `NAME=LOW..HIGH` or `NAME=A,B,C`; DataError says what is wrong."""
     name, _, where = text.partition("=")
-    kinds = {one.name: type(one.default) for one in fields(Settings)}
+    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(Settings)}
     if name not in kinds:
         msg = f"{name!r} is no hyperparameter; these are: {', '.join(kinds)}"
         raise DataError(msg)
+    kind = kinds[name]
     try:
-        numbers = [kinds[name](float(number)) for number in re.split(r"\.\.|,", where)]
+        numbers = [kind(float(number)) for number in re.split(r"\.\.|,", where)]
     except ValueError:
         numbers = []
     between = ".." in where
