@@ -7,17 +7,20 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from measure import machine, machine_line, table, take_turns, write_json
 
 from cloud_train.backend import load_tensorflow
 
+if TYPE_CHECKING:
+    from ray.rllib.algorithms import Algorithm
+
 TASK = "FollowTarget-v0"
 JOBS, ROUNDS = 2, 10
 
 
-def own_example() -> Any:
+def own_example() -> Algorithm:
     """Give RLlib's algorithm as its examples make one: a configuration, `build_algo`; our task as it is, unwatched."""
     import gymnasium
     from ray.rllib.algorithms.ppo import PPOConfig

@@ -118,7 +118,8 @@ def command(wanted: Search, trial: Trial, out: Path) -> str:
     options = "".join(
         f" --option {name}={msgspec.json.encode(value).decode()}" for name, value in wanted.options.items()
     )
-    return f"touchline-train rl train --env {wanted.task}{options} {written(trial.settings)} --out {out}"
+    given = f"{options} {written(trial.settings)} --budget {wanted.budget_seconds:g}"
+    return f"touchline-train rl train --env {wanted.task}{given} --out {out}"
 
 
 def search(wanted: Search, folder: Path, *, jobs: int | None = None) -> Found:
