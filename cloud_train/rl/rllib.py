@@ -143,26 +143,12 @@ def rebuilt(state: Mapping[str, NDArray[np.float32]], interface: Interface) -> k
     weights = [np.asarray(state[name]) for name in kept if name.endswith("weight")]
     biases = [np.asarray(state[name]) for name in kept if name.endswith("bias")]
     layers = [layer for layer in network.layers if layer.weights]
-    before = None
-    for layer, torch_weight, torch_bias in zip(layers, weights, biases, strict=True):
-        weight, bias = torch_weight, torch_bias
+    for layer, weight, bias in zip(layers, weights, biases, strict=True):
         if weight.ndim == 4:
-            weight = weight.transpose(2, 3, 1, 0)
-        else:
-            if before is not None and before.ndim == 4:  # PyTorch flattens channels first, Keras last
-                height, width, channels = _flattened(network, before.shape[-1])
-                weight = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(weight), -1)
-            # Without a table of actions RLlib's last layer gives the deviations too, after the means.
-            weight, bias = weight.T[:, : layer.units], bias[: layer.units]
-        layer.set_weights([weight, bias])
-        before = weight
+            layer.set_weights([weight.transpose(2, 3, 1, 0), bias])
+        else:  # without a table of actions RLlib's last layer gives the deviations too, after the means
+            layer.set_weights([weight.T[:, : layer.units], bias[: layer.units]])
     return network
-
-
-def _flattened(network: keras.Model, channels: int) -> tuple[int, int, int]:
-    flatten = next(layer for layer in network.layers if isinstance(layer, keras.layers.Flatten))
-    _, height, width, _ = flatten.input.shape
-    return height, width, channels
 
 
 def _interface(wanted: Wanted) -> Interface:

@@ -135,6 +135,7 @@ def place(ports):
     connections = []
 
     def simulation():
+        assert until(lambda: made.server_socket, 5)
         connections.append(socket.create_connection(("127.0.0.1", ports), 5))
         assert until(lambda: made._connected, 5)
 
@@ -153,7 +154,6 @@ def place(ports):
 
 def test_a_place_is_well_while_a_simulation_is_connected(place):
     made, simulation = place
-    assert until(lambda: made.server_socket, 5)
     with pytest.raises(ConnectionError, match="no simulation is connected"):
         made.ping()
     with pytest.raises(ConnectionError, match="has no weights yet"):
