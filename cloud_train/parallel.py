@@ -130,8 +130,9 @@ def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the mod
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_agent_register_timeout_ms", "100000")  # its 15 s are too few on a busy machine
         elsewhere = "RAY_ADDRESS" in os.environ
-        # A cluster of this machine listens on this machine only.
-        own: dict[str, Any] = {} if elsewhere else {"num_cpus": processors, "_node_ip_address": "127.0.0.1"}
+        # Not one that somebody else started here; and it listens on this machine only.
+        here = {"address": "local", "num_cpus": processors, "_node_ip_address": "127.0.0.1"}
+        own: dict[str, Any] = {} if elsewhere else here
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING, **own)
     return ray
 

@@ -248,12 +248,13 @@ class Watch:
         self._group, self._progress, self._budget = algorithm.env_runner_group, progress, budget
         self._restarts, self._dropped = progress.restarts, progress.dropped
         self._external = not algorithm.config.create_local_env_runner
-        self._timed_out = 0
+        self._timed_out, self._healthy = 0, self._group.num_remote_workers()
 
     def look(self) -> None:
         """Raise TaskError where an environment is unfit, TrainingError where jobs die too often; end what hangs."""
         group, progress, before = self._group, self._progress, self._progress.restarts
-        if self._external or group.num_healthy_remote_workers() < group.num_remote_workers():
+        healthy, self._healthy = self._healthy, group.num_healthy_remote_workers()
+        if self._external or self._healthy < healthy:  # one that is being started anew answers late: ask once
             reports: list[Report] = group.foreach_env_runner(
                 "report", local_env_runner=False, healthy_only=False, timeout_seconds=5
             )
