@@ -169,6 +169,8 @@ def _tuner(wanted: Search, folder: Path) -> Any:  # noqa: ANN401 - Tune's
         """Says what came of a trial as soon as it is over."""
 
         def on_trial_complete(self, iteration: int, trials: Sequence[Any], trial: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
+            from cloud_train.progress import console  # Tune pickles this class with the globals it names
+
             mean = trial.last_result.get("mean")
             score = trial.last_result.get("failed") if mean is None else f"return {mean:.1f}"
             over = sum(one.is_finished() for one in trials)
