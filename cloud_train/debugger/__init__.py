@@ -1,1 +1,1 @@
-"""Watch a training: what it saves, what rules say of it, what a report shows."""
+"""The debugger: a hook saves tensors while a job trains, rules judge them beside it or inside it, and act."""

@@ -58,7 +58,7 @@ def _sentence(counts: NDArray[np.int64], names: Sequence[str], recall: Mapping[s
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
         return f"All {counts.sum():,} {of} rows are given their right class."
-    i, j = np.unravel_index(wrong.argmax(), wrong.shape)
+    i, j = divmod(int(wrong.argmax()), len(names))
     better = (
         f"Class {best} is recognised best (recall {recall[best]:.3f}), class {worst} worst ({recall[worst]:.3f}); "
         if recall[best] > recall[worst]

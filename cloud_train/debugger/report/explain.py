@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,11 +50,11 @@ def shap_classes(values: NDArray[np.float64], features: Sequence[str], classes: 
     """Show what each feature adds to each class's margin; `values` are `[rows, features, classes]`."""
     strength = np.abs(values).mean(axis=0)  # [features, classes]
     order = np.argsort(-strength.sum(axis=1), kind="stable")[:MOST_FEATURES]
-    top = order[0]
-    for_class = int(strength[top].argmax())
+    top = int(order[0])
+    part = float(strength[top].sum() / max(strength.sum(), 1e-12))
     sentence = (
-        f"{features[top]} moves predictions most ({share(float(strength[top].sum() / max(strength.sum(), 1e-12)))} of all"
-        f" movement), above all those of class {classes[for_class]}."
+        f"{features[top]} moves predictions most ({share(part)} of all movement), above all those of class"
+        f" {classes[int(strength[top].argmax())]}."
     )
     picture = Picture("shap", sentence, _stacked(strength[order], [features[i] for i in order], classes))
     text = f"SHAP values of {len(values)} rows: what each feature adds to the margin of each class, on average."
@@ -63,7 +63,7 @@ def shap_classes(values: NDArray[np.float64], features: Sequence[str], classes: 
 
 
 def follows(feature: NDArray[np.float64], effect: NDArray[np.float64]) -> float:
-    """Give the rank correlation of a feature's values and their effect, missing values left out; 0 where there is none."""
+    """Give the rank correlation of a feature's values and their effect, missing values left out; 0 for constants."""
     kept = np.isfinite(feature) & np.isfinite(effect)
     a, b = (np.argsort(np.argsort(x[kept])).astype(float) for x in (feature, effect))
     if kept.sum() < 3 or len({*feature[kept]}) < 2 or len({*effect[kept]}) < 2:
@@ -97,7 +97,7 @@ def _swarm(axes: Axes, at: int, values: NDArray[np.float64], feature: NDArray[np
     low, high = np.quantile(feature[~missing], (0.05, 0.95)) if (~missing).any() else (0.0, 1.0)
     colour = np.clip((feature - low) / max(high - low, 1e-12), 0, 1)
     apart = at + _apart(values)
-    look = {"s": 7, "linewidths": 0, "rasterized": True}
+    look: dict[str, Any] = {"s": 7, "linewidths": 0, "rasterized": True}
     axes.scatter(values[missing], apart[missing], color=GRAY, **look)
     return axes.scatter(values[~missing], apart[~missing], c=colour[~missing], cmap="coolwarm", vmin=0, vmax=1, **look)
 

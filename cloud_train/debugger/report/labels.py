@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLIGHT, STRONG = 1.5, 10.0
-"""Largest class over smallest: from here on a slight, and a strong imbalance. The second is ClassImbalance's default."""
+"""Largest class over smallest: from here on a slight, and a strong imbalance, as ClassImbalance's default is."""
 SKEWED = 1.0
 MOST_BARS = 40
 
@@ -74,7 +74,7 @@ def values(labels: NDArray[np.float64], of: str) -> Part:
         f"Half of the {len(labels):,} {of} labels are below {number(middle)}, nine of ten between {number(low)} and"
         f" {number(high)}; they are {shape} (skewness {skew:.2f})."
     )
-    advice = ()
+    advice: tuple[str, ...] = ()
     if skew >= SKEWED and labels.min() >= 0:
         advice = (
             f"The labels have a long tail (skewness {skew:.2f}): try their logarithm, or reg:squaredlogerror,"

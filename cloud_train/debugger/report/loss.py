@@ -44,7 +44,7 @@ class Metric:
 class Judged:
     """A course in figures: its first, best and last value and their steps; `settled` is where it stopped improving.
 
-    `improved` says whether it ever got better than its first value; `broken` is the first step at which it was no number.
+    `improved` says whether it ever got better than its first value; `broken` is the first step without a number.
     """
 
     first: float
@@ -73,13 +73,10 @@ def judge(course: Course, sign: int) -> Judged | None:
     gain = values[0] - values[best]
     settled = int((values <= values[0] - MOST_GAIN * gain).argmax())
     flat = gain <= FLAT * max(abs(values[0]), 1e-12)
-    return Judged(
-        *(float(sign * value) for value in (values[0], values[best], values[-1])),
-        *(int(steps[i]) for i in (0, best, -1)),
-        settled=int(steps[settled]),
-        improved=not flat,
-        broken=None if fine.all() else int(course.steps[~fine][0]),
-    )
+    broken = None if fine.all() else int(course.steps[~fine][0])
+    first, least, last = (float(sign * values[i]) for i in (0, best, -1))
+    first_step, best_step, last_step = (int(steps[i]) for i in (0, best, -1))
+    return Judged(first, least, last, first_step, best_step, last_step, int(steps[settled]), not flat, broken)
 
 
 def metrics(found: Sequence[Metric], *, unit: str, best_step: int | None = None, hint: str = "") -> Part:

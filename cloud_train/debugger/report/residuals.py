@@ -64,7 +64,7 @@ def by_label(steps: Sequence[int], labels: NDArray[np.float64], errors: NDArray[
         f"Labels from {span[worst]} are off most at the end ({number(last[worst])}), those from {span[best]} least"
         f" ({number(last[best])}); {len(improved)} of {int(fine.sum())} bins got better since {unit} {steps[0]}."
     )
-    advice = ()
+    advice: tuple[str, ...] = ()
     if last[worst] > UNEVEN * last[best]:
         advice = (
             f"Errors of labels from {span[worst]} are {last[worst] / last[best]:.1f} times those of the best bin: add"
@@ -115,7 +115,7 @@ def _draw_bins(steps: Sequence[int], errors: NDArray[np.float64], span: Sequence
 
     drawing, axes = figure(5.6, 3.8)
     colours = colormaps["viridis"](np.linspace(0, 0.95, BINS))
-    for i in np.flatnonzero(np.isfinite(errors[-1])):
+    for i in map(int, np.flatnonzero(np.isfinite(errors[-1]))):
         axes.plot(steps, errors[:, i], color=colours[i], marker="." if len(steps) < 40 else "", label=span[i])
     axes.set(xlabel=unit, ylabel="mean absolute error", ylim=(0, None))
     axes.legend(
