@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class KerasHook(keras.callbacks.Callback):
         self._hyperparameters = dict(hyperparameters or {})
         self._keep_best = keep_best and not str(run).startswith("s3://")
         self.hook: Hook | None = None
-        self.step, self._validations = 0, 0
+        self.step, self._validations, self._began = 0, 0, 0.0
         self._best, self._best_step = math.inf, -1
         self._steppers: dict[tuple[frozenset[str], bool], Any] = {}
         self._caught: Caught = {}
@@ -85,11 +86,13 @@ class KerasHook(keras.callbacks.Callback):
         due = frozenset(self._due() & {"inputs", "layer_outputs", "gradients"})
         if due:
             self._replace("train_function", self._catching(due, training=True))
+        self._began = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ANN401, ARG002
         """Save what is due of the step that was done."""
         assert self.hook is not None
         self._restore()
+        self.hook.sampler.step("train", self.step, time.monotonic() - self._began)
         due = self._due() - {"predictions", "labels"}
         if due:
             self.hook.save(self.step, "train", {**self._read(due, logs or {}), **self._caught})
@@ -103,7 +106,7 @@ class KerasHook(keras.callbacks.Callback):
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ANN401, ARG002
         """Have predictions and labels caught, if this validation's are to be saved."""
         self._restore()
-        self._answers = []
+        self._answers, self._began = [], time.monotonic()
         if self.hook is not None:
             self._validating = frozenset(self.hook.due(self._validations) & {"predictions", "labels"})
 
@@ -125,6 +128,7 @@ class KerasHook(keras.callbacks.Callback):
         if self.hook is None:
             return
         self._validations += 1
+        self.hook.sampler.spend("validation", time.monotonic() - self._began)
         found = {k: _joined([caught.get(k, {}) for caught in self._answers]) for k in ("predictions", "labels")}
         values = {name: np.float64(value) for name, value in (logs or {}).items()}
         found |= {"metrics": values, "losses": {name: v for name, v in values.items() if "loss" in name}}

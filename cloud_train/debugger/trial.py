@@ -62,11 +62,11 @@ class Trial:
     def __init__(self, path: str | Path) -> None:
         self.path = path
         self._mirror: Mirror | None = None
-        self._folder = Path(path) / DEBUG
+        self.folder = Path(path) / DEBUG
         if str(path).startswith("s3://"):
             self._scratch = tempfile.TemporaryDirectory(prefix="touchline-run-")
-            self._folder = Path(self._scratch.name)
-            self._mirror = Mirror(f"{str(path).rstrip('/')}/{DEBUG}", self._folder)
+            self.folder = Path(self._scratch.name)
+            self._mirror = Mirror(f"{str(path).rstrip('/')}/{DEBUG}", self.folder)
         self._steps: dict[tuple[Mode, int], _Step] = {}
         self._memory: dict[Hashable, Any] = {}
         self.end: End | None = None
@@ -77,12 +77,12 @@ class Trial:
         """Take in what was written since."""
         if self._mirror is not None:
             self._mirror.refresh()
-        end = self._folder / END
+        end = self.folder / END
         if end.is_file():  # before the steps: then none is missed
             self.end = from_json(end.read_bytes(), End, f"{self.path}/{DEBUG}/{END}")
         else:
             self.end = None
-        for file in (self._folder / STEPS).glob("*.safetensors"):
+        for file in (self.folder / STEPS).glob("*.safetensors"):
             matched = STEP_FILE.fullmatch(file.name)
             if matched is None:
                 continue
@@ -189,7 +189,7 @@ class Trial:
             raise DataError(msg)
 
     def _record(self) -> bytes:
-        file = self._folder / RUN
+        file = self.folder / RUN
         if not file.is_file():
             msg = f"{self.path}: holds no {DEBUG}/{RUN}, so no hook has begun to save there"
             raise DataError(msg)
