@@ -50,7 +50,8 @@ def now() -> str:
 class Collection:
     """What is saved of one kind of tensor: every `interval` steps from `start_step` to before `end_step`.
 
-    Only names that the regular expression `include` finds something in; `reductions` instead of the tensors themselves.
+    An interval of 0 means the last step alone. Only names that the regular expression `include` finds something in;
+    with `reductions` what is left by them, instead of the tensors themselves.
     """
 
     interval: int = 500
@@ -62,7 +63,9 @@ class Collection:
     def due(self, step: int) -> bool:
         """Say whether a step is to be saved."""
         past = self.end_step is not None and step >= self.end_step
-        return step >= self.start_step and not past and (step - self.start_step) % self.interval == 0
+        if self.interval == 0 or step < self.start_step or past:
+            return False
+        return (step - self.start_step) % self.interval == 0
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,14 @@ class Saver:
         self.place.write(RUN, to_json(info))
 
     def save(self, step: int, mode: Mode, tensors: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write the tensors of a step, by collection and name. A step that is saved again is replaced."""
+        """Write the tensors of a step, by collection and name. A step that is saved again is replaced.
+
+        What is left of a reduced tensor is called by its name and the reduction, such as `conv/kernel:mean`.
+        """
         from safetensors.numpy import save
 
         arrays = {name: _plain(value) for group in tensors.values() for name, value in group.items()}
-        names = {collection: sorted(group) for collection, group in tensors.items()}
+        names = {kind: sorted({name.partition(":")[0] for name in group}) for kind, group in tensors.items()}
         about = {"step": str(step), "mode": mode, "time": now(), "collections": msgspec.json.encode(names).decode()}
         self.place.write(step_file(mode, step), save(arrays, about))
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from cloud_train.recordings import DataError
 
 from .place import Mirror
+from .reductions import reduced
 from .saved import DEBUG, END, MODES, RUN, STEP_FILE, STEPS, End, Mode, Reduction, RunInfo, from_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 SMALL_BYTES = 65_536
 """A step's file up to this size is kept in memory once it has been read."""
 
@@ -66,6 +68,7 @@ class Trial:
             self.folder = Path(self._scratch.name)
             self._mirror = Mirror(f"{str(path).rstrip('/')}/{DEBUG}", self.folder)
         self._steps: dict[tuple[Mode, int], _Step] = {}
+        self._memory: dict[Hashable, Any] = {}
         self.end: End | None = None
         self.refresh()
         self.run = from_json(self._record(), RunInfo, f"{path}/{DEBUG}/{RUN}")
@@ -86,6 +89,8 @@ class Trial:
             key = (cast("Mode", matched[1]), int(matched[2]))
             known, status = self._steps.get(key), file.stat()
             if known is None or known.seen != (status.st_mtime_ns, status.st_size):
+                if known is not None:
+                    self._memory.clear()
                 self._steps[key] = _opened(file, (status.st_mtime_ns, status.st_size))
 
     def names(self, collection: str | None = None, regex: str | None = None, mode: Mode | None = None) -> list[str]:
@@ -135,6 +140,24 @@ class Trial:
         mode = mode or (found[0] if found else None)
         steps = [step for step in self.steps(name, mode) if self.whole(name, step, mode)]
         return steps, [self.tensor(name, step, mode) for step in steps]
+
+    def number(self, name: str, step: int, kind: Reduction, mode: Mode | None = None) -> float:
+        """Give one number for a tensor, saved or computed once; NaN where neither it nor this reduction was saved."""
+
+        def compute() -> float:
+            part = self.reduction(name, step, kind, mode)
+            if part is None and self.whole(name, step, mode):
+                part = reduced(self.tensor(name, step, mode).astype(np.float32), (kind,))[kind]
+            return float("nan") if part is None else scalar(part)
+
+        return self.once((name, step, kind, mode), compute)
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute what depends on saved steps alone, and remember it."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        found: T = self._memory[key]
+        return found
 
     def time(self, step: int, mode: Mode | None = None) -> datetime:
         """Give the time at which a step was saved."""
