@@ -36,6 +36,7 @@ class Usage:
     steps: Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]  # by mode: numbers, seconds
     spent: Mapping[str, float]  # seconds, by what they went to
     waited_seconds: float  # from the process's start to its first step, or to the last sample where there was none
+    lasted_seconds: float  # from the process's start to the last sample
 
     @property
     def last_step(self) -> int:
@@ -86,6 +87,7 @@ def usage(samples: Sequence[Sample]) -> Usage | None:
         steps=_steps(samples),
         spent=_spent(samples),
         waited_seconds=_waited(samples),
+        lasted_seconds=last.time - kept[0].process_started,
     )
 
 
