@@ -273,7 +273,7 @@ def _judge(training: Training, phase: Phase, optimizer: Any, position: Position)
     loss, accuracy = scores(y, probabilities)
     if training.hook is not None:
         training.hook.sampler.spend("validation", time.monotonic() - began)
-        tensors = {
+        tensors: dict[str, dict[str, Any]] = {
             "losses": {"loss": loss}, "metrics": {"loss": loss, "accuracy": accuracy},
             "predictions": {"predictions": probabilities}, "labels": {"labels": y},
         }  # fmt: skip

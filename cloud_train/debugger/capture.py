@@ -64,7 +64,7 @@ def stepper(
     def function(iterator: Any) -> tuple[Any, Caught]:  # noqa: ANN401 - of tf.data
         steps = int(model.steps_per_execution)
         logs, caught = traced(_filled(next(iterator)))
-        for data, _ in zip(iterator, range(steps - 1), strict=False):
+        for _, data in zip(range(steps - 1), iterator, strict=False):  # in this order: nothing is read and left
             logs, caught = traced(_filled(data))
         if strategy.num_replicas_in_sync > 1:
             logs = tf.nest.map_structure(lambda each: strategy.reduce("MEAN", each, axis=None), logs)
@@ -82,7 +82,7 @@ def _filled(data: Any) -> Any:  # noqa: ANN401 - a batch
 @contextmanager
 def catching(
     model: keras.Model,
-    optimizer: Any,
+    optimizer: Any,  # noqa: ANN401 - of Keras
     wanted: Names[str],
     save: Mapping[str, Collection],
 ) -> Iterator[Caught]:

@@ -67,6 +67,7 @@ class KerasHook(keras.callbacks.Callback):
         self._validating: frozenset[str] = frozenset()
         self._answers: list[Caught] = []
         self._replaced: dict[str, Any] = {}
+        self._saved: dict[str, dict[str, Any]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ANN401, ARG002 - as Keras calls it
         """Describe the run."""
@@ -94,8 +95,9 @@ class KerasHook(keras.callbacks.Callback):
         self._restore()
         self.hook.sampler.step("train", self.step, time.monotonic() - self._began)
         due = self._due() - {"predictions", "labels"}
-        if due:
-            self.hook.save(self.step, "train", {**self._read(due, logs or {}), **self._caught})
+        self._saved = {**self._read(due, logs or {}), **self._caught}
+        if self._saved:
+            self.hook.save(self.step, "train", self._saved)
         else:
             self.hook.look()
         self._caught = {}
@@ -138,9 +140,10 @@ class KerasHook(keras.callbacks.Callback):
         """Save the epoch's loss, and its weights if they are the best."""
         assert self.hook is not None
         logs, last = dict(logs or {}), max(0, self.step - int(self.model.steps_per_execution))
-        if not self.hook.due(last):
-            trained = {name: value for name, value in logs.items() if not name.startswith("val_")}
-            self.hook.save(last, "train", _numbers({"metrics", "losses"}, trained))
+        trained = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        numbers = _numbers({"metrics", "losses"} & set(self._save), trained)
+        if not numbers.keys() <= self._saved.keys():
+            self.hook.save(last, "train", {**numbers, **self._saved})
         loss = logs.get("val_loss", logs.get("loss", math.inf))
         if loss < self._best:
             self._best, self._best_step = loss, last
