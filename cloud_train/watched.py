@@ -13,7 +13,7 @@ from .args import Args
 from .debugger.actions import Action
 from .debugger.hook import Hook
 from .debugger.rules import Rule, read_rules
-from .debugger.saved import Collection, RunInfo
+from .debugger.saved import Collection, Reduction, RunInfo
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOSS_EVERY = 10
 RARELY = (10, 500)
 """Tensors are saved once an epoch, but not more often and not more rarely than this, in steps."""
-OUTPUTS = ("min", "max", "mean", "std", "zeros", "active", "saturated")
+OUTPUTS: tuple[Reduction, ...] = ("min", "max", "mean", "std", "zeros", "active", "saturated")
 EPOCHS_TO_FALL = 5
 
 

@@ -14,6 +14,8 @@ from .rules import Rule
 from .saved import FINDINGS, FORMAT, debug_place, from_json, to_json
 from .trial import Trial
 
+REPORT = "CreateXgboostReport"
+
 log = logging.getLogger(__name__)
 
 Status = Literal["InProgress", "NoIssuesFound", "IssuesFound", "Error"]
@@ -47,9 +49,13 @@ class Judge:
 
     def push(self, trial: Trial) -> list[Finding]:
         """Ask each rule that has found nothing yet; return what is new."""
+        return self._ask(trial, list(self.verdicts))
+
+    def _ask(self, trial: Trial, names: Sequence[str]) -> list[Finding]:
         found = []
         with ThreadPoolExecutor(1) as thread:  # a rule may raise anything: a future keeps it, and the others go on
-            for name, verdict in self.verdicts.items():
+            for name in names:
+                verdict = self.verdicts[name]
                 if verdict.finding is not None:
                     continue
                 asked = thread.submit(self._rules[name], trial)
@@ -64,11 +70,15 @@ class Judge:
         return found
 
     def flush(self, trial: Trial) -> list[Finding]:
-        """Ask once more, at the end; what has found nothing has no issues."""
-        found = self.push(trial)
-        for name, verdict in self.verdicts.items():
-            if verdict.status == "InProgress":
-                self.verdicts[name] = replace(verdict, status="NoIssuesFound")
+        """Ask once more, at the end; what has found nothing has no issues. The report is last: it tells of the rest."""
+        found = []
+        others = [name for name in self.verdicts if name != REPORT]
+        for names in (others, [REPORT] if REPORT in self.verdicts else []):
+            found += self._ask(trial, names)
+            for name in names:
+                if self.verdicts[name].status == "InProgress":
+                    self.verdicts[name] = replace(self.verdicts[name], status="NoIssuesFound")
+            self.write(trial.path)
         return found
 
     def write(self, run: str | Path) -> None:

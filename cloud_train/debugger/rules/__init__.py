@@ -17,7 +17,7 @@ from cloud_train.debugger.trial import Trial
 from cloud_train.recordings import DataError
 
 from .activations import dead_relu, poor_weight_initialization, saturated_activation
-from .boosting import feature_importance_overweight, tree_depth
+from .boosting import create_xgboost_report, feature_importance_overweight, tree_depth
 from .classes import class_imbalance, confusion
 from .inputs import check_input_images, nlp_sequence_ratio
 from .losses import loss_not_decreasing, overfit, overtraining, stalled_training
@@ -50,6 +50,7 @@ RULES: dict[str, Function] = {
     "CheckInputImages": check_input_images,
     "ClassImbalance": class_imbalance,
     "Confusion": confusion,
+    "CreateXgboostReport": create_xgboost_report,
     "DeadRelu": dead_relu,
     "ExplodingTensor": exploding_tensor,
     "FeatureImportanceOverweight": feature_importance_overweight,
@@ -80,7 +81,7 @@ RULES: dict[str, Function] = {
 }
 
 STOPPING = {
-    "AllZero", "DeadRelu", "ExplodingTensor", "LossNotDecreasing", "Overfit", "Overtraining",
+    "AllZero", "DeadRelu", "ExplodingTensor", "LossNotDecreasing", "Overtraining",
     "PoorWeightInitialization", "SaturatedActivation", "TensorVariance", "UnchangedTensor", "VanishingGradient",
     "WeightUpdateRatio",
 }  # fmt: skip

@@ -57,6 +57,13 @@ def tree_depth(trial: Trial, *, depth: int = 4) -> Finding | None:
     return None
 
 
+def create_xgboost_report(trial: Trial, *, out: str = "") -> Finding | None:
+    """Nothing is found: it writes report.html and report.json into the run, or the folder `out`, once it has ended."""
+    from cloud_train.debugger.report.write import create_xgboost_report as write  # it draws, and asks for verdicts
+
+    return write(trial, out=out)
+
+
 def tree_depths(trial: Trial, step: int) -> dict[int, int]:
     """Give the depth of each tree that was saved at a step: the edges on its longest path."""
     tree, left, right = (trial.tensor(f"trees/{part}", step) for part in ("tree", "left", "right"))
