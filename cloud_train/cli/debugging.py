@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
 
 from edge.commands import Commands, add_command, positive
 
 if TYPE_CHECKING:
     from cloud_train.debugger.actions import Action
+    from cloud_train.debugger.judge import Verdict
 
 RULES_HELP = "A,B:key=value,key=value,FILE.py:FUNCTION: rules with their parameters (docs/debugger.md)"
 
@@ -110,15 +112,20 @@ def _xgboost(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     for verdict in result.verdicts:
         sys.stdout.write(f"{verdict.rule} {verdict.status}\n")
-    for verdict in result.verdicts:
-        if verdict.finding is not None:
-            sys.stderr.write(f"{verdict.rule}: {verdict.finding.message}\n  {verdict.finding.advice}\n")
-        if verdict.error:
-            sys.stderr.write(f"{verdict.rule} could not judge: {verdict.error}\n")
+    write_verdicts(result.verdicts, sys.stderr)
     best = "" if result.best_round is None else f", best round {result.best_round}"
     how = f"stopped after {result.rounds} rounds by {result.stopped}" if result.stopped else f"{result.rounds} rounds"
     sys.stderr.write(f"{result.run}: {how}{best}, {result.seconds:.1f} s; SHAP {result.shap_seconds:.1f} s of it\n")
     return 0
+
+
+def write_verdicts(verdicts: Iterable[Verdict], file: TextIO) -> None:
+    """Say in words what rules have found, or why one could not judge."""
+    for verdict in verdicts:
+        if verdict.finding is not None:
+            file.write(f"{verdict.rule}: {verdict.finding.message}\n  {verdict.finding.advice}\n")
+        if verdict.error:
+            file.write(f"{verdict.rule} could not judge: {verdict.error}\n")
 
 
 def _watch(arguments: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ def stepper(
     strategy = model.distribute_strategy
 
     def step(data: Any) -> tuple[Any, Caught]:  # noqa: ANN401 - a batch
-        with catching(model, wanted, save) as caught:
+        with catching(model, getattr(model, "optimizer", None), wanted, save) as caught:
             logs = model.train_step(data) if training else model.test_step(data)
         return logs, caught
 
@@ -64,7 +64,7 @@ def stepper(
     def function(iterator: Any) -> tuple[Any, Caught]:  # noqa: ANN401 - of tf.data
         steps = int(model.steps_per_execution)
         logs, caught = traced(_filled(next(iterator)))
-        for data, _ in zip(iterator, range(steps - 1), strict=False):
+        for _, data in zip(range(steps - 1), iterator, strict=False):  # in this order: nothing is read and left
             logs, caught = traced(_filled(data))
         if strategy.num_replicas_in_sync > 1:
             logs = tf.nest.map_structure(lambda each: strategy.reduce("MEAN", each, axis=None), logs)
@@ -80,13 +80,18 @@ def _filled(data: Any) -> Any:  # noqa: ANN401 - a batch
 
 
 @contextmanager
-def catching(model: keras.Model, wanted: Names[str], save: Mapping[str, Collection]) -> Iterator[Caught]:
-    """Put what flows through the model into the dictionary, for as long as a step is traced."""
+def catching(
+    model: keras.Model,
+    optimizer: Any,  # noqa: ANN401 - of Keras
+    wanted: Names[str],
+    save: Mapping[str, Collection],
+) -> Iterator[Caught]:
+    """Put what flows through model and optimizer into the dictionary, for as long as a step is traced."""
     caught: Caught = {name: {} for name in CAPTURED if name in wanted}
     with ExitStack() as stack:
         stack.enter_context(_replaced(model, "compute_loss", lambda inner: _losses(inner, caught)))
         if "gradients" in wanted:
-            optimizer, kept = model.optimizer, save["gradients"].reductions
+            kept = save["gradients"].reductions
             stack.enter_context(_replaced(optimizer, "apply", lambda inner: _gradients(inner, optimizer, caught, kept)))
         stack.enter_context(_outputs(model, caught, save))
         yield caught

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,14 +20,18 @@ from .judge import Judge
 from .reductions import reduced
 from .rules import Rule
 from .saved import Collection, End, Mode, RunInfo, Saver
+from .system import SYSTEM, Sampler
 from .trial import Trial
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+SAMPLES_IN_A_PUT = 120
+"""On S3 a minute's samples of the machine are written at once."""
+
 
 class Hook:
-    """Saves a run's tensors step by step; with `rules` it judges them at once.
+    """Saves a run's tensors step by step, and samples the machine; with `rules` it judges them at once.
 
     `stop` is why the job should end, None as long as it may go on: a finding of a rule that stops, or a request of
     `watch` in another process. It is renewed by each `save` and `look`.
@@ -50,6 +56,9 @@ class Hook:
         self._trial = Trial(run) if rules else None
         self._activations = {layer.name: layer.activation for layer in info.layers}
         self._ended = False
+        place, remote = self.saver.place, str(run).startswith("s3://")
+        self.sampler = Sampler(partial(place.append, SYSTEM), batch=SAMPLES_IN_A_PUT if remote else 1)
+        self.sampler.start()
 
     def due(self, step: int) -> set[str]:
         """Give the names of the collections that are to be saved at a step."""
@@ -63,8 +72,10 @@ class Hook:
         kept = {name: self._kept(name, group) for name, group in tensors.items()}
         kept = {name: group for name, group in kept.items() if group}
         if kept:
+            began = time.monotonic()
             self.saver.save(step, mode, kept)
             self._ask()
+            self.sampler.spend("saving", time.monotonic() - began)
         self.look()
 
     def look(self) -> None:
@@ -85,6 +96,7 @@ class Hook:
         if self._ended:
             return
         self._ended = True
+        self.sampler.stop()
         status = status or ("stopped" if self.stop else "completed")
         self.saver.end(End(status, reason or self.stop or "", best_step=best_step))
         if self._trial is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,14 @@ class KerasHook(keras.callbacks.Callback):
         self._hyperparameters = dict(hyperparameters or {})
         self._keep_best = keep_best and not str(run).startswith("s3://")
         self.hook: Hook | None = None
-        self.step, self._validations = 0, 0
+        self.step, self._validations, self._began = 0, 0, 0.0
         self._best, self._best_step = math.inf, -1
         self._steppers: dict[tuple[frozenset[str], bool], Any] = {}
         self._caught: Caught = {}
         self._validating: frozenset[str] = frozenset()
         self._answers: list[Caught] = []
         self._replaced: dict[str, Any] = {}
+        self._saved: dict[str, dict[str, Any]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ANN401, ARG002 - as Keras calls it
         """Describe the run."""
@@ -85,14 +87,17 @@ class KerasHook(keras.callbacks.Callback):
         due = frozenset(self._due() & {"inputs", "layer_outputs", "gradients"})
         if due:
             self._replace("train_function", self._catching(due, training=True))
+        self._began = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ANN401, ARG002
         """Save what is due of the step that was done."""
         assert self.hook is not None
         self._restore()
+        self.hook.sampler.step("train", self.step, time.monotonic() - self._began)
         due = self._due() - {"predictions", "labels"}
-        if due:
-            self.hook.save(self.step, "train", {**self._read(due, logs or {}), **self._caught})
+        self._saved = {**self._read(due, logs or {}), **self._caught}
+        if self._saved:
+            self.hook.save(self.step, "train", self._saved)
         else:
             self.hook.look()
         self._caught = {}
@@ -103,7 +108,7 @@ class KerasHook(keras.callbacks.Callback):
     def on_test_begin(self, logs: Any = None) -> None:  # noqa: ANN401, ARG002
         """Have predictions and labels caught, if this validation's are to be saved."""
         self._restore()
-        self._answers = []
+        self._answers, self._began = [], time.monotonic()
         if self.hook is not None:
             self._validating = frozenset(self.hook.due(self._validations) & {"predictions", "labels"})
 
@@ -125,6 +130,7 @@ class KerasHook(keras.callbacks.Callback):
         if self.hook is None:
             return
         self._validations += 1
+        self.hook.sampler.spend("validation", time.monotonic() - self._began)
         found = {k: _joined([caught.get(k, {}) for caught in self._answers]) for k in ("predictions", "labels")}
         values = {name: np.float64(value) for name, value in (logs or {}).items()}
         found |= {"metrics": values, "losses": {name: v for name, v in values.items() if "loss" in name}}
@@ -134,9 +140,10 @@ class KerasHook(keras.callbacks.Callback):
         """Save the epoch's loss, and its weights if they are the best."""
         assert self.hook is not None
         logs, last = dict(logs or {}), max(0, self.step - int(self.model.steps_per_execution))
-        if not self.hook.due(last):
-            trained = {name: value for name, value in logs.items() if not name.startswith("val_")}
-            self.hook.save(last, "train", _numbers({"metrics", "losses"}, trained))
+        trained = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        numbers = _numbers({"metrics", "losses"} & set(self._save), trained)
+        if not numbers.keys() <= self._saved.keys():
+            self.hook.save(last, "train", {**numbers, **self._saved})
         loss = logs.get("val_loss", logs.get("loss", math.inf))
         if loss < self._best:
             self._best, self._best_step = loss, last

@@ -59,10 +59,17 @@ class XGBoostHook(xgb.callback.TrainingCallback):
         self._saved: dict[str, dict[str, Any]] = {}
         self._trees = 0
         self._history: Mapping[str, Mapping[str, Sequence[float]]] = {}
+        self._began = 0.0
+
+    def before_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ANN401, ARG002
+        """Take the time."""
+        self._began = time.monotonic()
+        return False
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ANN401 - as XGBoost calls it
         """Save what is due; True ends the training."""
         self.last_round, self._history = epoch, evals_log
+        self.hook.sampler.step("train", epoch, time.monotonic() - self._began)
         self._saved = self._due(model, self.hook.due(epoch))
         self.hook.save(epoch, "global", self._saved)
         return self.hook.stop is not None

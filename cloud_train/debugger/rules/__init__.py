@@ -21,6 +21,18 @@ from .boosting import feature_importance_overweight, tree_depth
 from .classes import class_imbalance, confusion
 from .inputs import check_input_images, nlp_sequence_ratio
 from .losses import loss_not_decreasing, overfit, overtraining, stalled_training
+from .profiler import (
+    batch_size,
+    cpu_bottleneck,
+    dataloader,
+    gpu_memory_increase,
+    io_bottleneck,
+    load_balancing,
+    low_gpu_utilization,
+    max_initialization_time,
+    overall_system_usage,
+    step_outlier,
+)
 from .tensors import (
     all_zero,
     exploding_tensor,
@@ -55,13 +67,24 @@ RULES: dict[str, Function] = {
     "UnchangedTensor": unchanged_tensor,
     "VanishingGradient": vanishing_gradient,
     "WeightUpdateRatio": weight_update_ratio,
+    "BatchSize": batch_size,
+    "CPUBottleneck": cpu_bottleneck,
+    "Dataloader": dataloader,
+    "GPUMemoryIncrease": gpu_memory_increase,
+    "IOBottleneck": io_bottleneck,
+    "LoadBalancing": load_balancing,
+    "LowGPUUtilization": low_gpu_utilization,
+    "MaxInitializationTime": max_initialization_time,
+    "OverallSystemUsage": overall_system_usage,
+    "StepOutlier": step_outlier,
 }
 
-ADVICE_ONLY = {
-    "CheckInputImages", "ClassImbalance", "Confusion", "FeatureImportanceOverweight", "NLPSequenceRatio",
-    "SimilarAcrossRuns", "StalledTraining", "StalledTrainingRule", "TreeDepth",
+STOPPING = {
+    "AllZero", "DeadRelu", "ExplodingTensor", "LossNotDecreasing", "Overfit", "Overtraining",
+    "PoorWeightInitialization", "SaturatedActivation", "TensorVariance", "UnchangedTensor", "VanishingGradient",
+    "WeightUpdateRatio",
 }  # fmt: skip
-"""Rules about data, or about a model as it is: no reason to end a training by itself."""
+"""Rules about how a training goes, whose finding is a reason to end it; others are about data, machines and models."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,7 @@ class Rule:
     @property
     def stops(self) -> bool:
         """Say whether its finding ends a training that is judged while it runs."""
-        wanted: bool = self.parameters.get("stop_training_on_fire", self.name not in ADVICE_ONLY)
+        wanted: bool = self.parameters.get("stop_training_on_fire", self.name in STOPPING or self.name not in RULES)
         return wanted
 
     def __call__(self, trial: Trial) -> Finding | None:
