@@ -230,8 +230,7 @@ def _time_advice(used: Usage) -> list[str]:
     shares: Sequence[tuple[str, float, str]] = (
         (
             "waiting for data",
-            FEW_SECONDS = 10.0
-MUCH_WAITING,
+            MUCH_WAITING,
             "of the time the model waits for data: read ahead, cache, or use more cores.",
         ),
         ("saving", MUCH_SAVING, "of the time goes into what the debugger saves: save less often, or only reductions."),
