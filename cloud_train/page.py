@@ -24,9 +24,9 @@ padding-top: .8rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; display: block;
 overflow-x: auto; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
-td.number { text-align: right; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem 2rem;
-align-items: start; }
+td.number { text-align: right; } table.facts td.number { text-align: left; }
+.parts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem 2rem;
+align-items: start; } .parts > * { min-width: 0; } .parts > .wide { grid-column: 1 / -1; }
 figure { margin: 1rem 0; overflow-x: auto; } figure img, figure svg { max-width: 100%; height: auto; }
 figure img { background: #fff; } figure svg { min-width: 22rem; } figure svg text { font-family: inherit !important; }
 figure svg text:not([style*="fill"]) { fill: currentColor; }
@@ -35,9 +35,11 @@ nav a { margin-right: 1rem; display: inline-block; }
 @media print {
 :root { color-scheme: light; } body { font-size: 11px; max-width: none; margin: 0; } nav { display: none; }
 figure, tr, li { break-inside: avoid; } h2 { break-after: avoid; } table { display: table; }
-.figures { grid-template-columns: 1fr 1fr; } figure svg { min-width: 0; }
+.parts { grid-template-columns: 1fr 1fr; } figure svg { min-width: 0; }
 }
 """
+MOST_BESIDE = 5
+"""A table of more columns gets the width of the page; others stand beside pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: column heads and rows of cells, as they are to be read."""
+    """A table: column heads and rows of cells, as they are to be read; without heads, a list of names and facts."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -115,25 +117,32 @@ def _inline(picture: Picture, figure: Figure) -> str:
 
 
 def _section(section: Section) -> str:
-    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in section.text)
-    points = "".join(f"<li>{escape(point)}</li>\n" for point in section.points)
+    paragraphs = "".join(f"<p>{_words(text)}</p>\n" for text in section.text)
+    points = "".join(f"<li>{_words(point)}</li>\n" for point in section.points)
     tables = "".join(map(_table, section.tables))
     pictures = "".join(map(_picture, section.pictures))
     heading = f'<h2 id="{_anchor(section.heading)}">{escape(section.heading)}</h2>\n'
     listed = f"<ul>\n{points}</ul>\n" if points else ""
-    figures = f'<div class="figures">\n{pictures}</div>\n' if pictures else ""
-    return f"<section>\n{heading}{paragraphs}{listed}{figures}{tables}</section>\n"
+    parts = f'<div class="parts">\n{pictures}{tables}</div>\n' if pictures or tables else ""
+    return f"<section>\n{heading}{paragraphs}{listed}{parts}</section>\n"
 
 
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
     rows = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>\n" for row in table.rows)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+    thead = f"<thead><tr>{head}</tr></thead>\n" if any(table.head) else ""
+    look = "facts" if not any(table.head) else "wide" if len(table.head) > MOST_BESIDE else "narrow"
+    return f'<table class="{look}">\n{thead}<tbody>\n{rows}</tbody>\n</table>\n'
 
 
 def _cell(text: str) -> str:
     number = text.lstrip("+-")[:1].isdigit()
-    return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
+    return f'<td class="number">{_words(text)}</td>' if number else f"<td>{_words(text)}</td>"
+
+
+def _words(text: str) -> str:
+    """Escape a text; a percent sign stays on the line of its number."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _picture(picture: Picture) -> str:
@@ -143,7 +152,7 @@ def _picture(picture: Picture) -> str:
         image = f'<img src="data:image/jpeg;base64,{data}" alt="{caption}">'
     else:
         image = _inline(picture, picture.drawing)
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>\n"
+    return f"<figure>{image}<figcaption>{_words(picture.caption)}</figcaption></figure>\n"
 
 
 def _anchor(heading: str) -> str:

@@ -11,7 +11,7 @@ from cloud_train.figures import figure
 from cloud_train.page import Picture, Section, Table
 
 from .importance import short
-from .part import CYCLE, DARK, GRAY, Course, Part, counted, number, plot
+from .part import CYCLE, DARK, GRAY, Course, Part, counted, listed, number, plot, share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOW_RECALL = 0.7
 MOST_COUNTS, MOST_CLASSES, MOST_LINES = 15, 60, 6
-SETTLED = 0.01
+SETTLED, FALLEN = 0.01, 0.05
 
 
 def confusion(labels: NDArray[np.int64], given: NDArray[np.int64], names: Sequence[str], of: str) -> Part:
@@ -40,7 +40,7 @@ def confusion(labels: NDArray[np.int64], given: NDArray[np.int64], names: Sequen
     sentence = _sentence(counts, names, recall, of)
     section = Section(
         "Confusion",
-        [f"Accuracy is {accuracy:.1%} on {len(labels):,} {of} rows."],
+        [f"Accuracy is {100 * accuracy:.1f} % on {len(labels):,} {of} rows."],
         [Table(("class", "precision", "recall", "F1", "rows"), rows)],
         [Picture("confusion", sentence, _draw(counts, names))],
     )
@@ -85,11 +85,10 @@ def _draw(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     drawing.colorbar(shown, ax=axes, label="share of the true class", shrink=0.8)
     if len(names) <= MOST_COUNTS:
+        points = 9 if len(names) < 8 else 6
         for (i, j), count in np.ndenumerate(counts):
-            axes.text(
-                j, i, f"{count:,}\n{shares[i, j]:.0%}", ha="center", va="center", fontsize=9 if len(names) < 8 else 6,
-                color="w" if shares[i, j] > 0.5 else DARK,
-            )  # fmt: skip
+            colour, text = "w" if shares[i, j] > 0.5 else DARK, f"{count:,}\n{share(shares[i, j])}"
+            axes.text(j, i, text, ha="center", va="center", fontsize=points, color=colour)
     if len(names) <= MOST_CLASSES:
         axes.set_xticks(range(len(names)), [short(n, 14) for n in names], rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), [short(n, 14) for n in names], fontsize=8)
@@ -110,9 +109,10 @@ def over_steps(recall: Mapping[str, Course], unit: str) -> Part:
         f" {course.values[-1]:.3f} ({gained:+.3f}), class {best}, the strongest, ended at {last[best]:.3f}; class"
         f" {slowest} settled last, at {unit} {_settled(recall[slowest])}."
     )
-    fallen = [name for name, c in recall.items() if c.values.max() - c.values[-1] > 0.05]
+    late = {name: c.values[len(c.values) // 2 :] for name, c in recall.items()}  # before, no class has settled
+    fallen = {name: float(v.max() - v[-1]) for name, v in late.items() if v.max() - v[-1] > FALLEN}
     advice = (
-        (f"Recall of {', '.join(fallen[:5])} was up to {_most_fallen(recall, fallen):.2f} higher at an earlier {unit}:"
+        (f"Recall of {listed(list(fallen), 5)} was up to {max(fallen.values()):.2f} higher at an earlier {unit}:"
          f" the model trades them for other classes; weigh them.",)
         if fallen
         else ()
@@ -127,10 +127,6 @@ def _settled(course: Course) -> int:
     return (
         int(course.steps[min(len(off) - 1, len(off) - int(off[::-1].argmax()))]) if off.any() else int(course.steps[0])
     )
-
-
-def _most_fallen(recall: Mapping[str, Course], fallen: Sequence[str]) -> float:
-    return max(float(recall[name].values.max() - recall[name].values[-1]) for name in fallen)
 
 
 def _draw_over(recall: Mapping[str, Course], unit: str) -> Figure:

@@ -12,7 +12,7 @@ from cloud_train.figures import figure
 from cloud_train.page import Picture, Section, Table
 
 from .importance import short
-from .part import CYCLE, GRAY, TRAIN, VALIDATION, Part, plot
+from .part import CYCLE, GRAY, TRAIN, VALIDATION, Part, plot, share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,9 @@ def _roc_sentence(found: Mapping[str, Curve]) -> str:
     worst = min(found, key=lambda name: found[name].auc)
     auc = found[worst].auc
     if len(found) == 1:
-        return f"A row of {worst} scores higher than one of the other class in {auc:.1%} of all pairs (AUC {auc:.4f})."
+        return (
+            f"A row of {worst} scores higher than one of the other class in {share(auc)} of all pairs (AUC {auc:.4f})."
+        )
     best, mean = max(found, key=lambda name: found[name].auc), np.mean([c.auc for c in found.values()])
     told = f"{best} is told from the rest best ({found[best].auc:.4f}), {worst} worst ({auc:.4f})"
     return f"The mean AUC is {mean:.4f}; {told}."
@@ -86,8 +88,8 @@ def _precision_sentence(found: Mapping[str, Curve]) -> str:
     c = found[worst]
     at = float(c.precision[c.recall >= 0.9].max())
     return (
-        f"{'To find' if len(found) == 1 else 'Hardest: to find'} nine of ten rows of {worst}, {at:.0%} of those called"
-        f" so are right; mean precision is {c.average_precision:.3f}, by chance {c.share:.3f}."
+        f"{'To find' if len(found) == 1 else 'Hardest: to find'} nine of ten rows of {worst}, {share(at)} of those"
+        f" called so are right; mean precision is {c.average_precision:.3f}, by chance {c.share:.3f}."
     )
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = {
-    "weight": "how often a feature splits",
     "gain": "how much a split on it lowers the loss, on average",
+    "weight": "how often a feature splits",
     "cover": "how many rows, by their Hessian, a split on it decides on average",
 }
-MOST_BARS, MOST_ROWS = 20, 30
+MOST_BARS, MOST_ROWS = 20, 15
 BULK, LITTLE = 0.8, 0.001
 """The share of the gain that a handful may bring; and the share below which a feature brings nothing."""
 
@@ -44,11 +44,12 @@ def importance(kinds: Mapping[str, NDArray[np.float64]], features: Sequence[str]
     ]
     text = [
         f"{counted(bulk, 'feature')} of {len(features)} bring {share(float(shares[by][order[:bulk]].sum()))} of the"
-        f" {_words(by)}; {len(little)} bring less than {LITTLE:.1%} each, {len(unused)} are never used"
+        f" {_words(by)}; {len(little)} bring less than {share(LITTLE)} each, {len(unused)} are never used"
         + (f": {listed(unused, 40)}." if unused else ".")
     ]
-    head = ("feature", *map(_words, shares))
-    rows = [(features[i], *(f"{s[i]:.4f}" for s in shares.values())) for i in order[:MOST_ROWS]]
+    shown = [kind for kind in (*KINDS, "total_gain") if kind in shares]
+    head = ("feature", *map(_words, shown))
+    rows = [(features[i], *(f"{shares[kind][i]:.4f}" for kind in shown)) for i in order[:MOST_ROWS]]
     section = Section("Feature importance", text, [Table(head, rows)], pictures)
     facts = {"shares": {kind: dict(zip(features, s.tolist(), strict=True)) for kind, s in shares.items()},
              "bulk": [features[i] for i in order[:bulk]], "little": little, "unused": unused}  # fmt: skip

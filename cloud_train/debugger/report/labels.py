@@ -62,7 +62,7 @@ def _class_advice(counts: NDArray[np.int64], names: Sequence[str], ratio: float)
             f" scale_pos_weight = {weight:.3g} or resample, where {names[int(weight > 1)]} must not be missed.",
         )
     rare = [name for name, count in zip(names, counts, strict=True) if count * STRONG <= counts.max()]
-    return (f"Weigh or resample the rare classes {listed(rare)}.",) if rare else ()
+    return (f"Weigh or resample what is rare: class {listed(rare)}.",) if rare else ()
 
 
 def values(labels: NDArray[np.float64], of: str) -> Part:

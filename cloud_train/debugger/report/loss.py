@@ -123,7 +123,7 @@ def _course(j: Judged, unit: str) -> str:
     if j.worse > WORSE:
         return f"{went} at {unit} {j.best_step}, and was {share(j.worse)} worse by {unit} {j.last_step}"
     if _settled_early(j):
-        gained = f"{MOST_GAIN:.0%} of that by {unit} {j.settled} of {j.last_step}"
+        gained = f"{share(MOST_GAIN)} of that by {unit} {j.settled} of {j.last_step}"
         return f"{went}, {gained}"
     return f"{went} and was still improving at the end ({unit} {j.last_step})"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SMALL_MEMORY, SMALL_CPU, SMALL_GPU = 25.0, 40.0, 30.0
 """Below these percents less of a machine would do: p95 of memory, median of CPU and of a GPU."""
 FEW_SAMPLES = 10
+FEW_SECONDS = 10.0
 MUCH_WAITING, MUCH_SAVING, MUCH_BEGINNING = 0.1, 0.05, 0.3
 
 
@@ -235,4 +236,8 @@ def _time_advice(used: Usage) -> list[str]:
         ("saving", MUCH_SAVING, "of the time goes into what the debugger saves: save less often, or only reductions."),
         ("before the first step", MUCH_BEGINNING, "of the time passes before the first step: prepare data beforehand."),
     )
-    return [f"{share(found[what] / total)} {text}" for what, much, text in shares if found.get(what, 0) > much * total]
+    return [
+        f"{share(found[what] / total)} {text}"
+        for what, much, text in shares
+        if found.get(what, 0) > much * total and found[what] > FEW_SECONDS
+    ]

@@ -52,7 +52,7 @@ def number(value: float) -> str:
 
 def share(value: float) -> str:
     """Write a share as percent, with a decimal where it is below ten."""
-    return f"{value:.0%}" if value == 0 or value >= 0.0995 else f"{value:.1%}"
+    return f"{100 * value:.0f} %" if value == 0 or value >= 0.0995 else f"{100 * value:.1f} %"
 
 
 def times(seconds: float) -> str:

@@ -69,7 +69,7 @@ def headline(trial: Trial, found: list[Part]) -> dict[str, str]:
         if judged := sides[side]:
             shown[f"best {side} {name}"] = f"{number(judged['best'])} at {unit(trial)} {judged['best_step']}"
     if "Confusion" in facts:
-        shown["accuracy"] = f"{facts['Confusion']['accuracy']:.1%}"
+        shown["accuracy"] = f"{100 * facts['Confusion']['accuracy']:.1f} %"
         shown["macro F1"] = f"{facts['Confusion']['macro']['f1']:.3f}"
     areas = [curve["auc"] for curve in facts.get("ROC and precision-recall", {}).values()]
     if areas:
