@@ -38,9 +38,9 @@ def test_what_was_saved_is_read_by_collection_name_step_and_mode(tmp_path: Path)
     assert np.array_equal(trial.tensor("x", 7), NAN, equal_nan=True)
     assert trial.values("loss", "eval")[1][0] == 0.25
     assert (trial.end.status, trial.end.reason) == ("stopped", "because")
-    with pytest.raises(DataError, match="no collection 'weight'; did you mean weights?"):
+    with pytest.raises(DataError, match=r"no collection 'weight'; did you mean weights?"):
         trial.names("weight")
-    with pytest.raises(DataError, match="no tensor 'loss' was saved at step 3"):
+    with pytest.raises(DataError, match=r"no tensor 'loss' was saved at step 3"):
         trial.tensor("loss", 3)
 
 
@@ -84,23 +84,23 @@ def test_a_step_that_is_saved_again_is_read_again(tmp_path: Path):
 
 
 def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path):
-    with pytest.raises(DataError, match="holds no debug/run.json, so no hook has begun to save there"):
+    with pytest.raises(DataError, match=r"holds no debug/run.json, so no hook has begun to save there"):
         Trial(tmp_path)
     run = Planted(tmp_path).put(0, "train", {"weights": {"w": np.zeros(99)}})
-    with pytest.raises(DataError, match="holds a run already; name another folder, or remove this one"):
+    with pytest.raises(DataError, match=r"holds a run already; name another folder, or remove this one"):
         Planted(tmp_path)
     about = tmp_path / "debug" / "run.json"
     whole = about.read_text()
     about.write_text(whole.replace('"format": 1', '"format": 2'))
-    with pytest.raises(DataError, match="run.json: is of format 2; this version reads format 1"):
+    with pytest.raises(DataError, match=r"run.json: is of format 2; this version reads format 1"):
         run.trial  # noqa: B018
     about.write_text(whole[:40])
-    with pytest.raises(DataError, match="run.json: cannot be read"):
+    with pytest.raises(DataError, match=r"run.json: cannot be read"):
         run.trial  # noqa: B018
     about.write_text(whole)
     step = tmp_path / "debug/steps/train-000000000.safetensors"
     step.write_bytes(step.read_bytes()[:100])
-    with pytest.raises(DataError, match="is no whole step of a run"):
+    with pytest.raises(DataError, match=r"is no whole step of a run"):
         run.trial  # noqa: B018
 
 
@@ -120,7 +120,7 @@ def test_on_s3_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         saver.place.append("system.jsonl", b"2\n")
         assert saver.place.read("system.jsonl") == b"1\n2\n"
         assert saver.stop_request() is None
-        with pytest.raises(DataError, match="s3://results/nothing: holds no debug/run.json"):
+        with pytest.raises(DataError, match=r"s3://results/nothing: holds no debug/run.json"):
             Trial("s3://results/nothing")
 
 

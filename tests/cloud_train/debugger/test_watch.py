@@ -77,7 +77,7 @@ def listening(answers: dict | None = None) -> Iterator[ThreadingHTTPServer]:
 
 def test_each_rule_has_its_status_and_one_that_raises_stops_no_other(tmp_path: Path, caplog):
     def broken(_: Trial) -> None:
-        raise LookupError("no such thing")
+        raise LookupError("no such thing")  # noqa: EM101, TRY003
 
     run = Planted(tmp_path).losses({"loss": [1.0, 0.5]}, "train", every=10)
     judge = Judge([Rule("broken", broken), rule("ExplodingTensor"), rule("LossNotDecreasing")])
@@ -147,16 +147,16 @@ def test_a_finding_goes_to_mqtt_a_webhook_and_a_command(tmp_path: Path, broker, 
             command(f'{sys.executable} -c "{script}"'),
         ]
         act(actions, FOUND, "run 1")
-        assert until(lambda: listener.messages)
+        assert until(lambda: listener.got)
     told = {"job": "run 1", "rule": "ExplodingTensor", "step": 30, "message": FOUND.message, "advice": FOUND.advice,
             "tensor": "loss"}  # fmt: skip
     assert server.got == [("", told)]
-    message = listener.messages[0]
+    message = listener.got[0]
     assert (message.topic, json.loads(message.payload)) == ("club/training/run_1/finding", told)
     assert seen.read_text() == "ExplodingTensor" + json.dumps(told)
 
 
-def test_an_action_that_fails_is_named_and_the_others_are_done(tmp_path: Path, caplog):
+def test_an_action_that_fails_is_named_and_the_others_are_done(caplog):
     done = []
     refused = "mqtt://127.0.0.1:1"
     actions = [
@@ -171,7 +171,7 @@ def test_an_action_that_fails_is_named_and_the_others_are_done(tmp_path: Path, c
         webhook("ftp://x")
 
 
-def test_a_sagemaker_job_is_stopped_where_the_prefix_means_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_sagemaker_job_is_stopped_where_the_prefix_means_one(monkeypatch: pytest.MonkeyPatch):
     names = ["match-1", "match-2", "other-match-3"]
     summaries = [
         {"TrainingJobName": n, "TrainingJobArn": "arn:aws:sagemaker:eu-west-1:1:training-job/x", "CreationTime": 1.0,
@@ -203,11 +203,9 @@ def test_a_run_on_s3_is_watched_and_stopped(monkeypatch: pytest.MonkeyPatch, tmp
 
         where = "s3://results/jobs/two"
         with Hook(where, RunInfo("other", "two", host="elsewhere"), save={"losses": Collection(1)}) as hook:
-            thread = Thread(
-                target=watch,
-                args=(where, read_rules("LossNotDecreasing"), [stop_request(where)]),
-                kwargs={"every": 0.1, "console": Console(file=StringIO())},
-            )
+            beside = {"every": 0.1, "console": Console(file=StringIO())}
+            asked = (where, read_rules("LossNotDecreasing"), [stop_request(where)])
+            thread = Thread(target=watch, args=asked, kwargs=beside)
             thread.start()
             for step in range(2000):
                 hook.save(step, "train", {"losses": {"loss": 1.0}})

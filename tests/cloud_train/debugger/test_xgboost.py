@@ -43,7 +43,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("eta", "status"), [("0", "IssuesFound"), ("0.2", "NoIssuesFound")])
 @pytest.mark.parametrize("objective", ["multi:softmax", "reg:squarederror"])
-def test_the_posts_digits(digits: Path, tmp_path: Path, capsys, eta: str, status: str, objective: str):
+def test_the_posts_digits(digits, tmp_path, capsys, eta, status, objective):  # noqa: PLR0917
     classes = ["--num-class", "10"] if objective.startswith("multi") else []
     params = [word for each in [*POSTS, f"eta={eta}"] for word in ("--param", each)]
     boost(
