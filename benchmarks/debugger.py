@@ -8,11 +8,14 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measure import machine, machine_line, table, write_json
+
+from cloud_train.debugger.saved import Collection
 
 INTERVAL = 500
 """Steps between two saves of tensors, the default."""
@@ -29,7 +32,6 @@ def keras_cost(pixels: int, batch: int, steps: int, rounds: int) -> dict[str, An
     import keras
 
     from cloud_train.debugger.keras_hook import DEFAULTS, KerasHook
-    from cloud_train.debugger.saved import Collection
 
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
@@ -53,10 +55,8 @@ def keras_cost(pixels: int, batch: int, steps: int, rounds: int) -> dict[str, An
         return np.diff(clock.seconds).tolist()
 
     with tempfile.TemporaryDirectory() as folder:
-        quiet = {name: Collection(each.interval, 1, reductions=each.reductions) if each.interval == INTERVAL else each
-                 for name, each in DEFAULTS.items()}  # fmt: skip
-        usual = KerasHook(Path(folder) / "usual", save={**quiet, **_late(quiet)})
-        often = KerasHook(Path(folder) / "often", save={n: _every(c, 2) for n, c in DEFAULTS.items()})
+        usual = KerasHook(Path(folder) / "usual", save={n: _late(each) for n, each in DEFAULTS.items()})
+        often = KerasHook(Path(folder) / "often", save={n: replace(each, interval=2) for n, each in DEFAULTS.items()})
         fit()
         fit(usual)
         began = time.perf_counter()
@@ -79,17 +79,9 @@ def keras_cost(pixels: int, batch: int, steps: int, rounds: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _late(collections: dict[str, Any]) -> dict[str, Any]:
-    """Keep what is saved every 500 steps out of the measured ones: its cost is measured apart."""
-    from dataclasses import replace
-
-    return {n: replace(c, start_step=10**9) for n, c in collections.items() if c.interval == INTERVAL}
-
-
-def _every(collection: Any, steps: int) -> Any:  # noqa: ANN401
-    from dataclasses import replace
-
-    return replace(collection, interval=steps)
+def _late(collection: Collection) -> Collection:
+    """Keep what is saved every 500 steps out of the usual steps: its cost is measured apart."""
+    return replace(collection, start_step=10**9) if collection.interval == INTERVAL else collection
 
 
 def xgboost_cost(rows: int, boosting: int, rounds: int) -> dict[str, Any]:

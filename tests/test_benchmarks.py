@@ -16,7 +16,7 @@ COST = {"wall_ms", "cpu_ms"}
 FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", *FAULTS)
+SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "debugger", *FAULTS)
 
 
 @pytest.fixture
@@ -129,6 +129,30 @@ def test_training_beside_keras(figures):
     for name in ("ours", "ours, no variation", "Keras' own"):
         assert found[name]["looks_a_second"] > 0
     assert 0 <= found["ours"]["waited_share"] < 1
+
+
+@pytest.mark.slow
+def test_the_debuggers_hook(figures):
+    found = figures(
+        "debugger",
+        "--pixels",
+        "32",
+        "--batch",
+        "2",
+        "--steps",
+        "4",
+        "--rows",
+        "3000",
+        "--boosting",
+        "5",
+        "--rounds",
+        "1",
+    )
+    assert found["xgboost"]["rounds"] == 5
+    for part in (found["keras"], found["xgboost"]):
+        assert math.isfinite(part["overhead_percent"])
+    assert found["keras"]["step_ms"] > 0
+    assert found["xgboost"]["seconds"]["with SHAP"] > 0
 
 
 @pytest.mark.slow

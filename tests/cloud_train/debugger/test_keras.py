@@ -68,7 +68,8 @@ def test_weights_and_gradients_are_those_of_the_training(trained):
 def test_layers_are_found_in_models_within_models(trained):
     trial = Trial(trained[0])
     kinds = {layer.name: layer.activation for layer in trial.run.layers}
-    assert kinds == {"inner/dense": "relu", "inner/dense_1": "tanh", "head": "softmax"} or len(kinds) == 3
+    assert list(kinds.values()) == ["relu", "tanh", "softmax"]
+    assert all(name.startswith("inner/") for name in list(kinds)[:2])
     relu = next(name for name, kind in kinds.items() if kind == "relu")
     active = trial.reduction(relu, 0, "active")
     fresh = network()
@@ -94,7 +95,7 @@ def test_no_rule_finds_fault_with_a_healthy_training(trained):
     assert {name: what for name, what in found.items() if what[0] != "NoIssuesFound"} == {}
 
 
-def test_a_hooked_training_ends_as_one_without(trained, tmp_path: Path):
+def test_a_hooked_training_ends_as_one_without(tmp_path: Path):
     alone, hooked = network(keras.optimizers.SGD(0.1)), network(keras.optimizers.SGD(0.1))
     how = {"batch_size": 48, "epochs": 2, "shuffle": False, "verbose": 0}  # the last batch is a part of one
     alone.fit(X, Y, **how)
@@ -118,7 +119,7 @@ def test_nan_is_a_finding_that_ends_it_with_the_best_weights(tmp_path: Path):
     model = network()
 
     class Poison(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
+        def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
             if self.model.optimizer.iterations == 25:
                 self.model.layers[-1].kernel.assign(np.full((8, 2), np.nan))
 
