@@ -16,7 +16,7 @@ COST = {"wall_ms", "cpu_ms"}
 FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", *FAULTS)
+SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "report", *FAULTS)
 
 
 @pytest.fixture
@@ -129,6 +129,14 @@ def test_training_beside_keras(figures):
     for name in ("ours", "ours, no variation", "Keras' own"):
         assert found[name]["looks_a_second"] > 0
     assert 0 <= found["ours"]["waited_share"] < 1
+
+
+@pytest.mark.slow
+def test_report_of_a_table(figures):
+    found = figures("report", "--rows", "2000", "--rounds", "10", "--repeats", "1")["report"]
+    assert 0.1 < found["page_mb"] <= 8
+    assert found["pictures"] > 12
+    assert 0 < found["seconds"][0] < 200
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The report as a whole: pages of real trainings in a real browser, their JSON, and runs that are not as they should be."""
+"""The report as a whole: pages of real trainings in a real browser, their JSON, and runs that are odd."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_network(tmp_path):
         "Confusion", "Accuracy per class over steps", "ROC and precision-recall", "Gradients", "Weights over steps",
         "Distribution of weights", "Activations",
     }  # fmt: skip
-    assert list(facts["Gradients"])[0] == "first/bias"
+    assert next(iter(facts["Gradients"])) == "first/bias"
     assert facts["Activations"]["dead"].keys() == {"first"}
     assert {"train steps", "validation", "before the first step"} <= facts["Time"]["breakdown_seconds"].keys()
 
@@ -166,7 +166,7 @@ class TestOddRuns:
 
     def test_half_of_a_step(self, tmp_path, capsys):
         run = Planted(tmp_path).losses({"loss": [1.0, 0.5]}).path
-        step = sorted((run / DEBUG / "steps").iterdir())[-1]
+        step = max((run / DEBUG / "steps").iterdir())
         step.write_bytes(step.read_bytes()[:40])
         assert step.name in self.refused(run, capsys)
 
