@@ -20,7 +20,7 @@ from edge.tflite import TfliteModel
 from .calibration import calibrated
 from .convert import Converted, convert
 from .dataset import Dataset, load_looks, read_clips
-from .debugger.lineage import findings_of
+from .debugger.lineage import findings_of, training_page
 from .evaluate import dealt
 from .fusion import f1_scores, join_votes
 from .judgement import FUSED, judge
@@ -98,6 +98,7 @@ def export(
         sets=dealt(tested.recordings, TEST_SETS),
     )
     compared = {name: manifest.metrics[name] for name in (*parts, FUSED)}
+    files |= {f"training-{run.modality}.html": page for run in runs if (page := training_page(run.path)) is not None}
     return Bundle.save(out, manifest, {**files, **bundle_files(f"{name} {version}", judgement, runs, compared)})
 
 

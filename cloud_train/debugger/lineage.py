@@ -9,6 +9,17 @@ from typing import Any
 from cloud_train.recordings import DataError
 
 from .judge import verdicts
+from .trial import Trial
+
+
+def training_page(run: Path) -> bytes | None:
+    """Give the report of a run that was watched, as a page; None for another."""
+    from .report.write import report, to_page
+
+    if not verdicts(run):
+        return None
+    trial = Trial(run)
+    return to_page(trial, report(trial)).encode()
 
 
 def findings_of(run: str | Path, accepted: Sequence[str] = ()) -> list[dict[str, Any]]:

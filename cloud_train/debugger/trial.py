@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,8 +66,8 @@ class Trial:
         self._mirror: Mirror | None = None
         self.folder = Path(path) / DEBUG
         if str(path).startswith("s3://"):
-            self._scratch = tempfile.TemporaryDirectory(prefix="touchline-run-")
-            self.folder = Path(self._scratch.name)
+            self.folder = Path(tempfile.mkdtemp(prefix="touchline-run-"))
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
             self._mirror = Mirror(f"{str(path).rstrip('/')}/{DEBUG}", self.folder)
         self._steps: dict[tuple[Mode, int], _Step] = {}
         self._memory: dict[Hashable, Any] = {}
