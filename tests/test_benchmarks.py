@@ -17,7 +17,8 @@ FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
 SCRIPTS = (
-    "pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", "debugger", "report", *FAULTS,
+    "pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", "debugger", "report",
+    *FAULTS,
 )  # fmt: skip
 
 
