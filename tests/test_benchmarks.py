@@ -16,7 +16,10 @@ COST = {"wall_ms", "cpu_ms"}
 FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "debugger", *FAULTS)
+SCRIPTS = (
+    "pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", "debugger", "report",
+    *FAULTS,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -132,6 +135,14 @@ def test_training_beside_keras(figures):
 
 
 @pytest.mark.slow
+def test_report_of_a_table(figures):
+    found = figures("report", "--rows", "2000", "--rounds", "10", "--repeats", "1")["report"]
+    assert 0.1 < found["page_mb"] <= 8
+    assert found["pictures"] > 12
+    assert 0 < found["seconds"][0] < 200
+
+
+@pytest.mark.slow
 def test_the_debuggers_hook(figures):
     found = figures(
         "debugger",
@@ -161,3 +172,12 @@ def test_networks_by_width(figures):
     assert row["network"] == "MobileNetV2 x 0.35"
     assert row["int8_mb"] < row["float_mb"] / 2
     assert 0 < row["int8_ms"] < math.inf
+
+
+@pytest.mark.slow
+def test_policies(figures):
+    found = figures("policies", "--alone", "--rounds", "1", "--updates", "1", "--seconds", "1", "--episodes", "2")
+    assert found["steps_a_second"]["ours"] > 0
+    assert found["pictures a second"] > found["observations a second"] > 0
+    assert set(found["decision_us"]) == {"FollowTarget-v0", "ObjectTracker-v0"}
+    assert found["trained"]["steps"] >= 2048

@@ -20,6 +20,7 @@ from cloud_train.debugger.rules import RULES, defaults
 from edge.__main__ import parser as edge_parser
 from edge.config import Config
 from edge.manifest import Manifest
+from edge.speech.formats import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -110,6 +111,12 @@ def settings() -> str:
     return "\n".join(["```toml", *lines, "```"])
 
 
+def systems() -> str:
+    """The phone systems whose formats are known by name."""
+    rows = ["| `--format` | is | as documented at |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | `{each.format}` | {each.source} |" for name, each in SYSTEMS.items())])
+
+
 def rules_table() -> str:
     """The debugger's rules with their parameters, from the functions."""
     rows = ["| rule | says | parameters |", "|---|---|---|"]
@@ -123,6 +130,7 @@ def rules_table() -> str:
 
 GENERATED = {
     ("docs/bundle.md", "manifest-keys"): manifest_table,
+    ("docs/speech.md", "systems"): systems,
     ("docs/debugger.md", "rules"): rules_table,
     ("README.md", "settings"): settings,
 }

@@ -128,18 +128,6 @@ class Sampler:
         return msgspec.json.encode(machine.sample(_runs(steps), rounded)) + b"\n"
 
 
-@contextmanager
-def sampling(file: Path, interval_seconds: float = INTERVAL_SECONDS) -> Iterator[Sampler]:
-    """Sample into a file inside `with`."""
-    with file.open("ab", buffering=0) as opened:
-        sampler = Sampler(opened.write, interval_seconds=interval_seconds)
-        sampler.start()
-        try:
-            yield sampler
-        finally:
-            sampler.stop()
-
-
 def read_samples(folder: Path) -> list[Sample]:
     """Read the samples of a run that has ended or still goes on; a last line that is only half there is left out."""
     try:

@@ -98,7 +98,7 @@ def _kind(trial: Trial, labels: NDArray[Any], predictions: NDArray[Any]) -> Kind
         return None
     if objective.startswith(("binary:", "multi:")):
         return "classes"
-    if objective:
+    if trial.run.framework == "xgboost":
         return "values" if objective.startswith(("reg:", "count:")) and predictions.ndim == 1 else None
     if not _whole(labels) or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         return "values" if predictions.ndim == 1 else None

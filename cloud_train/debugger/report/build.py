@@ -148,7 +148,7 @@ def _shap(trial: Trial) -> Part | None:
 
 def _gradients(trial: Trial) -> Part | None:
     names, numbers, sizes = _table(trial, "gradients", "abs_mean")
-    return gradients(names, numbers, sizes) if np.isfinite(sizes).any() else None
+    return gradients(_called(names), numbers, sizes) if names else None
 
 
 def _updates(trial: Trial) -> Part | None:
@@ -163,7 +163,7 @@ def _updates(trial: Trial) -> Part | None:
             now = trial.tensor(name, step).astype(float)
             ratios[i, j] = float(np.linalg.norm(now - before)) / max(float(np.linalg.norm(before)), 1e-12)
             before = now
-    return updates(names, numbers[1:], ratios)
+    return updates(_called(names), numbers[1:], ratios)
 
 
 def _distributions(trial: Trial) -> Part | None:
@@ -173,7 +173,7 @@ def _distributions(trial: Trial) -> Part | None:
         pair = [_histogram(trial, name, step) for step in (numbers[0], numbers[-1])]
         if len(numbers) > 1 and pair[0] is not None and pair[1] is not None:
             found[name] = (*pair[0], *pair[1])
-    return distributions(found) if found else None
+    return distributions(dict(zip(_called(list(found)), found.values(), strict=True))) if found else None
 
 
 def _histogram(trial: Trial, name: str, step: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -199,11 +199,16 @@ def _activity(trial: Trial) -> Part | None:
 
 def _table(trial: Trial, collection: str, kind: Reduction) -> tuple[list[str], list[int], NDArray[np.float64]]:
     """Give one number for each tensor of a collection and saved step: `[tensors, steps]`."""
-    names = _names(trial, collection)
+    names = [n for n in _names(trial, collection) if _known(trial, n, kind)]
     numbers = _some(sorted({step for name in names for step in trial.steps(name)}))
     own = {name: set(trial.steps(name)) for name in names}
     values = [[trial.number(n, s, kind) if s in own[n] else np.nan for s in numbers] for n in names]
     return names, list(numbers), np.array(values, float).reshape(len(names), len(numbers))
+
+
+def _known(trial: Trial, name: str, kind: Reduction) -> bool:
+    first = trial.steps(name)[0]
+    return trial.whole(name, first) or trial.reduction(name, first, kind) is not None
 
 
 def _whole(trial: Trial, collection: str) -> tuple[list[str], list[int]]:
@@ -214,7 +219,19 @@ def _whole(trial: Trial, collection: str) -> tuple[list[str], list[int]]:
 
 
 def _names(trial: Trial, collection: str) -> list[str]:
-    return trial.names(collection) if collection in trial.collections() else []
+    """Give the names of a collection in the order of the network's layers."""
+    found = trial.names(collection) if collection in trial.collections() else []
+    place = {layer.name: i for i, layer in enumerate(trial.run.layers)}
+    return sorted(found, key=lambda name: min((place[p] for p in name.split("/") if p in place), default=len(place)))
+
+
+def _called(names: Sequence[str]) -> list[str]:
+    """Leave out what all names begin with: what they are of, and the model they are in."""
+    parts = [name.split("/") for name in names]
+    shared = 0
+    while all(len(p) > shared + 2 for p in parts) and len({p[shared] for p in parts}) == 1:
+        shared += 1
+    return ["/".join(p[shared:]) for p in parts]
 
 
 def _some(numbers: Sequence[int]) -> tuple[int, ...]:

@@ -156,7 +156,7 @@ def advise(metric: Metric, train: Judged | None, validation: Judged | None, unit
             f" stop early."
         ]
     if validation and validation.best_step == validation.last_step:
-        return [f"Validation was still improving at the last {unit}: more {unit}s may help."]
+        return [f"Validation was still improving at the last {unit}, {validation.last_step}: longer training may help."]
     return []
 
 

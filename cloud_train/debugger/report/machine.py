@@ -213,7 +213,7 @@ def _histogram(mode: str, seconds: NDArray[np.float64]) -> Picture:
     found = quantiles(seconds)
     sentence = (
         f"Half of the {len(seconds):,} {mode} steps took {times(found['median'])} or less, 95 of 100"
-        f" {times(found['p95'])}, the longest {found['most'] / max(found['median'], 1e-9):.1f} times the median."
+        f" {times(found['p95'])}, the longest {found['most'] / max(found['median'], 1e-9):.3g} times the median."
     )
     drawing, axes = figure(5.6, 2.8)
     axes.hist(1000 * seconds, bins=50, color=TRAIN)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VANISHING = 1e-7
 """A mean absolute gradient below it moves nothing, as in the rule VanishingGradient."""
+BROKEN = "Lower the learning rate, or clip gradients."
 MOST_ROWS, MOST_COLUMNS, MOST_HISTOGRAMS = 40, 120, 12
 DEAD, ACTIVE_SHARE = 0.5, 0.01
 """A layer is called dead when so many of its units are active for fewer rows than the second share."""
@@ -27,9 +28,13 @@ DEAD, ACTIVE_SHARE = 0.5, 0.01
 def gradients(names: Sequence[str], steps: Sequence[int], sizes: NDArray[np.float64]) -> Part:
     """Show the mean absolute gradient of each tensor over the steps; `sizes` are `[tensors, steps]`."""
     last, what = _last(sizes), "tensor"
+    if not np.isfinite(last).any():
+        gone_wrong = "No gradient is a number at any saved step."
+        picture = Picture("gradients", gone_wrong, _heat(names, steps, sizes, "mean |gradient|"))
+        return Part(Section("Gradients", pictures=[picture]), (f"{gone_wrong} {BROKEN}",))
     low, high = int(np.nanargmin(last)), int(np.nanargmax(last))
     ratio = number(float(last[high] / max(last[low], 1e-300)))
-    broken = [name for name, row in zip(names, sizes, strict=True) if np.isinf(row).any() or _breaks(row)]
+    broken = [name for name, row in zip(names, sizes, strict=True) if _breaks(row)]
     gone = [name for name, value in zip(names, last, strict=True) if value < VANISHING]
     sentence = (
         f"At the last saved step the mean absolute gradient is from {number(float(last[low]))} ({names[low]}) to"
@@ -41,9 +46,7 @@ def gradients(names: Sequence[str], steps: Sequence[int], sizes: NDArray[np.floa
         advice.append(f"Gradients vanish in {listed(gone, 4)}: check activations and initialisation, normalise, or add"
                       " connections that skip layers.")  # fmt: skip
     if broken:
-        advice.append(
-            f"Gradients of {listed(broken, 4)} are no numbers at times: lower the learning rate or clip them."
-        )
+        advice.append(f"Gradients of {listed(broken, 4)} are no numbers at times. {BROKEN}")
     picture = Picture("gradients", sentence, _heat(names, steps, sizes, "mean |gradient|"))
     facts = {name: float(value) for name, value in zip(names, last, strict=True)}
     return Part(Section("Gradients", pictures=[picture]), tuple(advice), facts)
@@ -110,9 +113,9 @@ def _last(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _breaks(row: NDArray[np.float64]) -> bool:
-    """Say whether a row has a NaN after a number: before the first it was not saved yet."""
+    """Say whether a row has an infinity, NaN after a number (before the first it was not saved yet), or no number."""
     fine = np.isfinite(row)
-    return bool(fine.any()) and bool((~fine[int(fine.argmax()) :]).any())
+    return bool(np.isinf(row).any()) or not fine[int(fine.argmax()) :].all()
 
 
 def _deviation(edges: NDArray[Any], counts: NDArray[Any]) -> float:
@@ -165,7 +168,8 @@ def _activity(dead: Mapping[str, float], stuck: Mapping[str, float]) -> Figure:
     bars = [(name, value, TRAIN) for name, value in dead.items()]
     bars += [(name, value, VALIDATION) for name, value in stuck.items()]
     drawing, axes = figure(5.6, 1 + 0.26 * len(bars))
-    axes.barh(range(len(bars)), [value for _, value, _ in bars], 0.7, color=[colour for *_, colour in bars])
+    drawn = axes.barh(range(len(bars)), [value for _, value, _ in bars], 0.7, color=[colour for *_, colour in bars])
+    axes.bar_label(drawn, [share(value) for _, value, _ in bars], padding=3, fontsize=8)
     axes.set_yticks(range(len(bars)), [short(name) for name, *_ in bars], fontsize=8)
     axes.set(xlabel="share of units that are dead or saturated", xlim=(0, 1), ylim=(len(bars) - 0.4, -0.6))
     return drawing
