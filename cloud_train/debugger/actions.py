@@ -75,8 +75,9 @@ def stop_training_job(aws: Aws, prefix: str) -> Action:
             ]
             running = sorted(name for name in listed if name.startswith(prefix))
             if len(running) != 1:
-                names = f"{len(running)} running jobs ({', '.join(running[:3])})" if running else "no running job"
-                msg = f"{names} begin with {prefix!r}; nothing was stopped, for exactly one must be meant"
+                several = f"{len(running)} running jobs ({', '.join(running[:3])}) begin"
+                begin = several if running else "no running job begins"
+                msg = f"{begin} with {prefix!r}; nothing was stopped, for exactly one must be meant"
                 raise CloudError(msg)
             aws.sagemaker.stop_training_job(TrainingJobName=running[0])
 
