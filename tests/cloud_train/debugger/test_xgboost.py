@@ -160,7 +160,7 @@ def test_no_rule_finds_fault_with_a_healthy_boosting(tmp_path: Path):
     )
     result = train(
         held_out(Table(x, y, tuple(f"f{i}" for i in range(6))), 0.2), tmp_path / "run", objective="binary:logistic",
-        rounds=60, parameters={"max_depth": 4, "eta": 0.3, **ONE_THREAD}, rules=read_rules(rules),
+        rounds=80, parameters={"max_depth": 2, "eta": 0.3, **ONE_THREAD}, rules=read_rules(rules),
     )  # fmt: skip
     assert {name for name, status in result.statuses.items() if status != "NoIssuesFound"} == set(), result.findings
 
