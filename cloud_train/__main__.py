@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import cloud, data, inspecting, judging, policies, training
+from .cli import cloud, data, debugging, inspecting, judging, policies, reporting, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
         cloud.add_train,
         cloud.add_submit,
         policies.add_rl,
+        debugging.add_xgboost,
+        debugging.add_watch,
+        reporting.add,
     ):
         add(commands)
     return top

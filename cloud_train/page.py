@@ -24,11 +24,22 @@ padding-top: .8rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; display: block;
 overflow-x: auto; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
-td.number { text-align: right; }
-figure { margin: 1rem 0; } figure img, figure svg { max-width: 100%; height: auto; background: #fff; }
-figcaption { opacity: .75; font-size: .9rem; }
-nav a { margin-right: 1rem; }
+td.number { text-align: right; } table.facts td.number { text-align: left; }
+.parts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem 2rem;
+align-items: start; } .parts > * { min-width: 0; } .parts > .wide { grid-column: 1 / -1; }
+figure { margin: 1rem 0; overflow-x: auto; } figure img, figure svg { max-width: 100%; height: auto; }
+figure img { background: #fff; } figure svg { min-width: 22rem; } figure svg text { font-family: inherit !important; }
+figure svg text:not([style*="fill"]) { fill: currentColor; }
+figcaption { font-size: .95rem; position: sticky; left: 0; }
+nav a { margin-right: 1rem; display: inline-block; }
+@media print {
+:root { color-scheme: light; } body { font-size: 11px; max-width: none; margin: 0; } nav { display: none; }
+figure, tr, li { break-inside: avoid; } h2 { break-after: avoid; } table { display: table; }
+.parts { grid-template-columns: 1fr 1fr; } figure svg { min-width: 0; }
+}
 """
+MOST_BESIDE = 5
+"""A table of more columns gets the width of the page; others stand beside pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: column heads and rows of cells, as they are to be read."""
+    """A table: column heads and rows of cells, as they are to be read; without heads, a list of names and facts."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -50,12 +61,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, paragraphs, tables and pictures, in this order."""
+    """A part of a page: a heading, paragraphs, points of a list, pictures and tables, in this order."""
 
     heading: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    points: Sequence[str] = ()
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -84,44 +96,63 @@ def write_page(folder: Path, title: str, sections: Sequence[Section], *, name: s
     return folder / name
 
 
-def drawn(figure: Figure, kind: str) -> bytes:
+def drawn(figure: Figure, kind: str, *, transparent: bool = False) -> bytes:
     """Give a Matplotlib figure as the bytes of an `svg` or `png` file; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {}
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "touchline"}):
-        figure.savefig(
-            buffer, format=kind, bbox_inches="tight", dpi=120, metadata={"Date": None} if kind == "svg" else {}
-        )
+        figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=120, metadata=metadata, transparent=transparent)
     return buffer.getvalue()
 
 
+def _inline(picture: Picture, figure: Figure) -> str:
+    """Give a drawing as SVG for a page's own text: what is black takes the page's colour, names are its own."""
+    svg = drawn(figure, "svg", transparent=True).decode()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace("#000000", "currentColor")
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(picture.caption)}" ', 1)
+
+
 def _section(section: Section) -> str:
-    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in section.text)
+    paragraphs = "".join(f"<p>{_words(text)}</p>\n" for text in section.text)
+    points = "".join(f"<li>{_words(point)}</li>\n" for point in section.points)
     tables = "".join(map(_table, section.tables))
     pictures = "".join(map(_picture, section.pictures))
     heading = f'<h2 id="{_anchor(section.heading)}">{escape(section.heading)}</h2>\n'
-    return f"<section>\n{heading}{paragraphs}{tables}{pictures}</section>\n"
+    listed = f"<ul>\n{points}</ul>\n" if points else ""
+    parts = f'<div class="parts">\n{pictures}{tables}</div>\n' if pictures or tables else ""
+    return f"<section>\n{heading}{paragraphs}{listed}{parts}</section>\n"
 
 
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
     rows = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>\n" for row in table.rows)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+    thead = f"<thead><tr>{head}</tr></thead>\n" if any(table.head) else ""
+    look = "facts" if not any(table.head) else "wide" if len(table.head) > MOST_BESIDE else "narrow"
+    return f'<table class="{look}">\n{thead}<tbody>\n{rows}</tbody>\n</table>\n'
 
 
 def _cell(text: str) -> str:
     number = text.lstrip("+-")[:1].isdigit()
-    return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
+    return f'<td class="number">{_words(text)}</td>' if number else f"<td>{_words(text)}</td>"
+
+
+def _words(text: str) -> str:
+    """Escape a text; a percent sign stays on the line of its number."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _picture(picture: Picture) -> str:
-    if isinstance(picture.drawing, bytes):
-        image = f"data:image/jpeg;base64,{b64encode(picture.drawing).decode()}"
-    else:
-        image = f"data:image/svg+xml;base64,{b64encode(drawn(picture.drawing, 'svg')).decode()}"
     caption = escape(picture.caption)
-    return f'<figure><img src="{image}" alt="{caption}"><figcaption>{caption}</figcaption></figure>\n'
+    if isinstance(picture.drawing, bytes):
+        data = b64encode(picture.drawing).decode()
+        image = f'<img src="data:image/jpeg;base64,{data}" alt="{caption}">'
+    else:
+        image = _inline(picture, picture.drawing)
+    return f"<figure>{image}<figcaption>{_words(picture.caption)}</figcaption></figure>\n"
 
 
 def _anchor(heading: str) -> str:

@@ -16,7 +16,10 @@ COST = {"wall_ms", "cpu_ms"}
 FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", *FAULTS)
+SCRIPTS = (
+    "pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", "debugger", "report",
+    *FAULTS,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -129,6 +132,38 @@ def test_training_beside_keras(figures):
     for name in ("ours", "ours, no variation", "Keras' own"):
         assert found[name]["looks_a_second"] > 0
     assert 0 <= found["ours"]["waited_share"] < 1
+
+
+@pytest.mark.slow
+def test_report_of_a_table(figures):
+    found = figures("report", "--rows", "2000", "--rounds", "10", "--repeats", "1")["report"]
+    assert 0.1 < found["page_mb"] <= 8
+    assert found["pictures"] > 12
+    assert 0 < found["seconds"][0] < 200
+
+
+@pytest.mark.slow
+def test_the_debuggers_hook(figures):
+    found = figures(
+        "debugger",
+        "--pixels",
+        "32",
+        "--batch",
+        "2",
+        "--steps",
+        "4",
+        "--rows",
+        "3000",
+        "--boosting",
+        "5",
+        "--rounds",
+        "1",
+    )
+    assert found["xgboost"]["rounds"] == 5
+    for part in (found["keras"], found["xgboost"]):
+        assert math.isfinite(part["overhead_percent"])
+    assert found["keras"]["step_ms"] > 0
+    assert found["xgboost"]["seconds"]["with SHAP"] > 0
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cloud_train.__main__ import parser as train_parser
+from cloud_train.debugger.rules import RULES, defaults
 from edge.__main__ import parser as edge_parser
 from edge.config import Config
 from edge.manifest import Manifest
@@ -116,9 +117,21 @@ def systems() -> str:
     return "\n".join([*rows, *(f"| `{name}` | `{each.format}` | {each.source} |" for name, each in SYSTEMS.items())])
 
 
+def rules_table() -> str:
+    """The debugger's rules with their parameters, from the functions."""
+    rows = ["| rule | says | parameters |", "|---|---|---|"]
+    for name, function in RULES.items():
+        usual = defaults(function).items()
+        parameters = [f"`{key}`" if value is ... else f"`{key}={json.dumps(value)}`" for key, value in usual]
+        says = " ".join(re.split(r"\n\s*\n", function.__doc__)[0].split())
+        rows.append(f"| `{name}` | {says} | {' '.join(parameters)} |")
+    return "\n".join(rows)
+
+
 GENERATED = {
     ("docs/bundle.md", "manifest-keys"): manifest_table,
     ("docs/speech.md", "systems"): systems,
+    ("docs/debugger.md", "rules"): rules_table,
     ("README.md", "settings"): settings,
 }
 
