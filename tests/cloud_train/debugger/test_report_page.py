@@ -213,7 +213,7 @@ class TestOddRuns:
         assert any("No gradient is a number" in point for point in points)
 
     def test_other_objectives_say_what_is_left_out(self, tmp_path):
-        trial = Trial(boosted(tmp_path / "ranks", "rank:pairwise", rows=150, rounds=3))
+        trial = Trial(boosted(tmp_path / "risks", "survival:cox", rows=150, rounds=3))
         assert "Not in this report" in report(trial)[0].section.text[1]
 
 
