@@ -84,7 +84,7 @@ def _columns(path: Path) -> dict[str, Any]:
     parse = csv.ParseOptions(delimiter="\t" if tabs else ",")
     try:
         table = csv.read_csv(path, parse_options=parse)
-        if all(map(_is_number, table.column_names)):  # then no header was there
+        if all(map(_is_number, filter(None, table.column_names))):  # then no header was there
             names = ["label", *(f"f{i}" for i in range(table.num_columns - 1))]
             table = csv.read_csv(path, csv.ReadOptions(column_names=names), parse)
     except ArrowInvalid as error:

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .args import Args
 from .debugger.actions import Action
 from .debugger.hook import Hook
@@ -69,12 +67,16 @@ def step_tensors(
     due: set[str], model: keras.Model, numbers: Mapping[str, float], caught: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """Put together what is saved after a step: `numbers` are loss and accuracy of the epoch so far."""
+    from .debugger.capture import array
+
     found: dict[str, Any] = {"losses": {"loss": numbers["loss"]}, "metrics": dict(numbers), **caught}
+
+    def plain(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, Mapping):
+            return {kind: array(part) for kind, part in value.items()}
+        return value if isinstance(value, float) else array(value)
+
     for variable in model.trainable_variables:
         kind = "biases" if variable.path.rpartition("/")[2] in ("bias", "beta") else "weights"
         found.setdefault(kind, {})[variable.path] = variable
-    return {
-        name: {key: value if isinstance(value, Mapping) else np.asarray(value) for key, value in group.items()}
-        for name, group in found.items()
-        if name in due
-    }
+    return {name: {key: plain(value) for key, value in group.items()} for name, group in found.items() if name in due}

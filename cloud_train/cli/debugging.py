@@ -129,6 +129,7 @@ def write_verdicts(verdicts: Iterable[Verdict], file: TextIO) -> None:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    from cloud_train.aws import connect
     from cloud_train.debugger import actions
     from cloud_train.debugger.rules import read_rules
     from cloud_train.debugger.watch import watch
@@ -136,15 +137,14 @@ def _watch(arguments: argparse.Namespace) -> int:
     rules, doing = read_rules(arguments.rules), actions_of(arguments)
     if arguments.stop:
         doing.append(actions.stop_request(arguments.run))
-    prefixes = [arguments.stop_training_job] + [
-        rule.parameters.get("training_job_name_prefix") for rule in rules if rule.stops
-    ]
-    for prefix in filter(None, prefixes):
-        from cloud_train.aws import connect
-
-        doing.append(actions.stop_training_job(connect(arguments.region), prefix))
-    verdicts = watch(arguments.run, rules, doing, every=arguments.every, wait=arguments.wait)
-    return int(any(verdict.finding is not None for verdict in verdicts))
+    if arguments.stop_training_job:
+        doing.append(actions.stop_training_job(connect(arguments.region), arguments.stop_training_job))
+    for rule in rules:
+        prefix = rule.parameters.get("training_job_name_prefix")
+        if rule.stops and prefix:
+            doing.append(actions.only(rule.name, actions.stop_training_job(connect(arguments.region), prefix)))
+    watch(arguments.run, rules, doing, every=arguments.every, wait=arguments.wait)
+    return 0
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ Action = Callable[[Finding, str], None]
 """Does something about a finding of a job; raises one of FAILURES where it could not."""
 SECONDS = 10.0
 """How long one action may take."""
-FAILURES = (OSError, subprocess.SubprocessError, CloudError, DataError, MqttError, ValueError)
+FAILURES = (OSError, HTTPException, subprocess.SubprocessError, CloudError, DataError, MqttError, ValueError)
 
 
 def act(actions: Sequence[Action], finding: Finding, job: str) -> None:
@@ -56,6 +57,11 @@ def stop_request(run: str | Path) -> Action:
     return stop_job
 
 
+def only(rule: str, action: Action) -> Action:
+    """Keep an action to the findings of one rule."""
+    return lambda finding, job: action(finding, job) if finding.rule == rule else None
+
+
 def stop_training_job(aws: Aws, prefix: str) -> Action:
     """Stop the SageMaker training job whose name begins with `prefix`; refuse where several do, or none is running."""
 
@@ -69,8 +75,9 @@ def stop_training_job(aws: Aws, prefix: str) -> Action:
             ]
             running = sorted(name for name in listed if name.startswith(prefix))
             if len(running) != 1:
-                names = f"{len(running)} running jobs ({', '.join(running[:3])})" if running else "no running job"
-                msg = f"{names} begin with {prefix!r}; nothing was stopped, for exactly one must be meant"
+                several = f"{len(running)} running jobs ({', '.join(running[:3])}) begin"
+                begin = several if running else "no running job begins"
+                msg = f"{begin} with {prefix!r}; nothing was stopped, for exactly one must be meant"
                 raise CloudError(msg)
             aws.sagemaker.stop_training_job(TrainingJobName=running[0])
 
@@ -81,6 +88,7 @@ def mqtt_message(url: MqttUrl, security: Security | None = None) -> Action:
     """Publish a finding as JSON, QoS 1, to `BASE/training/JOB/finding`."""
 
     def publish(finding: Finding, job: str) -> None:
+        from paho.mqtt import MQTTException
         from paho.mqtt import publish as paho
 
         level = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in job) or "job"
@@ -90,11 +98,15 @@ def mqtt_message(url: MqttUrl, security: Security | None = None) -> Action:
 
             tls = (security or Security()).context()
         user: Any = {"username": url.user, "password": url.password} if url.user else None
-        paho.single(
-            f"{url.base}/training/{level}/finding", json.dumps(message(finding, job)), qos=1,
-            hostname=url.host, port=url.port, keepalive=int(SECONDS),
-            auth=user, tls=tls,
-        )  # fmt: skip
+        try:
+            paho.single(
+                f"{url.base}/training/{level}/finding", json.dumps(message(finding, job)), qos=1,
+                hostname=url.host, port=url.port, keepalive=int(SECONDS),
+                auth=user, tls=tls,
+            )  # fmt: skip
+        except MQTTException as error:
+            msg = f"{url}: {error}"
+            raise MqttError(msg) from None
 
     return publish
 

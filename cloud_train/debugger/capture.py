@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Collection as Names
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from .reductions import reduced
 from .saved import Collection, Layer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Caught = dict[str, dict[str, Any]]
 CAPTURED = ("inputs", "layer_outputs", "gradients", "predictions", "labels")
@@ -69,9 +72,15 @@ def stepper(
         if strategy.num_replicas_in_sync > 1:
             logs = tf.nest.map_structure(lambda each: strategy.reduce("MEAN", each, axis=None), logs)
             caught = tf.nest.map_structure(lambda each: strategy.experimental_local_results(each)[0], caught)
-        return logs, caught
+        return logs, tf.nest.map_structure(array, caught)
 
     return function
+
+
+def array(value: Any) -> NDArray[Any]:  # noqa: ANN401 - a tensor, or a variable of Keras
+    """Give a tensor's or a variable's value as NumPy's."""
+    found: NDArray[Any] = (value.value if isinstance(value, keras.Variable) else value).numpy()
+    return found
 
 
 def _filled(data: Any) -> Any:  # noqa: ANN401 - a batch

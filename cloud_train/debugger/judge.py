@@ -64,6 +64,7 @@ class Judge:
                     self._fail(verdict, error)
                     continue
                 finding = asked.result()
+                finding = finding and replace(finding, rule=name)
                 status: Status = "IssuesFound" if finding else "InProgress"
                 self.verdicts[name] = replace(verdict, status=status, finding=finding, error="")
                 found += [finding] if finding else []

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from .actions import Action
-from .capture import Caught, described, stepper
+from .capture import Caught, array, described, stepper
 from .hook import Hook
 from .rules import Rule
 from .saved import Collection, RunInfo
@@ -191,9 +191,9 @@ class KerasHook(keras.callbacks.Callback):
         for variable in self.model.trainable_variables:
             kind = "biases" if variable.path.rpartition("/")[2] in ("bias", "beta") else "weights"
             if kind in due:
-                found.setdefault(kind, {})[variable.path] = np.asarray(variable)
+                found.setdefault(kind, {})[variable.path] = array(variable)
         if "optimizer_variables" in due:
-            found["optimizer_variables"] = {v.path: np.asarray(v) for v in self.model.optimizer.variables}
+            found["optimizer_variables"] = {v.path: array(v) for v in self.model.optimizer.variables}
         return found
 
 
@@ -210,7 +210,7 @@ def _rows(caught: Caught) -> int:
 def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put the batches of a validation together, up to as many rows as are kept."""
     names = parts[0] if parts else {}
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts])[:MOST_ROWS] for name in names}
+    return {name: np.concatenate([part[name] for part in parts])[:MOST_ROWS] for name in names}
 
 
 def _settings(model: keras.Model, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ class Place(Protocol):
     def append(self, name: str, line: bytes) -> None:
         """Add to the end of a file that only this process writes."""
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
 
 class Folder:
     """A folder of this machine, made when something is written."""
@@ -51,6 +54,10 @@ class Folder:
         self._path.mkdir(parents=True, exist_ok=True)
         with (self._path / name).open("ab", buffering=0) as file:
             file.write(line)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self._path / name).unlink(missing_ok=True)
 
 
 class Bucket:
@@ -82,6 +89,11 @@ class Bucket:
         """Put the object with a line more."""
         self._grown[name] = self._grown.get(name, b"") + line
         self.write(name, self._grown[name])
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        with explained():
+            self._s3.delete_object(Bucket=self._address.bucket, Key=(self._address / name).key)
 
 
 def place(where: str | Path) -> Place:

@@ -159,6 +159,8 @@ class Saver:
         if not go_on and self.place.read(RUN) is not None:
             msg = f"{self.place}: holds a run already; name another folder, or remove this one"
             raise DataError(msg)
+        for name in (END, STOP) if go_on else ():  # they are of the part before
+            self.place.remove(name)
         self.place.write(RUN, to_json(info))
 
     def save(self, step: int, mode: Mode, tensors: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,7 +9,11 @@ import pytest
 
 from cloud_train.backend import load_tensorflow
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),  # of Keras itself
+]
 
 load_tensorflow()
 

@@ -188,7 +188,7 @@ def test_a_sagemaker_job_is_stopped_where_the_prefix_means_one(monkeypatch: pyte
             CloudError, match=r"2 running jobs \(match-1, match-2\) begin with 'match'; nothing was stopped"
         ):
             stop_training_job(aws, "match")(FOUND, "job")
-        with pytest.raises(CloudError, match="no running job begin with 'rugby'"):
+        with pytest.raises(CloudError, match="no running job begins with 'rugby'"):
             stop_training_job(aws, "rugby")(FOUND, "job")
         stop_training_job(aws, "match-2")(FOUND, "job")
         calls = [(name, body.get("TrainingJobName")) for name, body in server.got if name == "StopTrainingJob"]

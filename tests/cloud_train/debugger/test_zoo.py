@@ -102,7 +102,7 @@ def importances(folder: Path, top: float, features: int = 10) -> Trial:
     """Three features that share `top` of the importance."""
     values = np.concatenate([np.full(3, top / 3), np.full(features - 3, (1 - top) / max(1, features - 3))])
     run = Planted(folder, "xgboost", features=tuple(f"f{i}" for i in range(features)))
-    return run.put(4, "global", {"feature_importance": {"feature_importance/weight": values}}).trial
+    return run.put(4, "global", {"feature_importance": {"feature_importance/weight": values}}).end().trial
 
 
 def pair(folder: Path, change: float) -> Trial:
