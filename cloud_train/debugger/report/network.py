@@ -55,8 +55,12 @@ def gradients(names: Sequence[str], steps: Sequence[int], sizes: NDArray[np.floa
 def updates(names: Sequence[str], steps: Sequence[int], ratios: NDArray[np.float64]) -> Part:
     """Show how much of its size each weight changed by between saved steps; `ratios` are `[tensors, steps]`."""
     last = _last(ratios)
+    if not np.isfinite(last).any():
+        lost = "No weight is a number at any two saved steps."
+        picture = Picture("updates", lost, _heat(names, steps, ratios, "relative change"))
+        return Part(Section("Weights over steps", pictures=[picture]), (f"{lost} {BROKEN}",))
     low, high = int(np.nanargmin(last)), int(np.nanargmax(last))
-    still = [name for name, row in zip(names, ratios, strict=True) if not np.nanmax(row) > 0]
+    still = [name for name, row in zip(names, ratios, strict=True) if (row == 0).all()]
     sentence = (
         f"Between the last two saved steps weights changed by {share(float(last[low]))} ({names[low]}) to"
         f" {share(float(last[high]))} ({names[high]}) of their size; "

@@ -217,6 +217,7 @@ class TestNetwork:
         part = updates(["a", "b"], [10, 20], np.array([[0.1, 0.02], [0, 0]]))
         assert "1 tensor never changed" in said(part, "updates")
         assert "b never changed" in part.advice[0]
+        assert "No weight is a number" in updates(["a"], [10], np.array([[np.nan]])).advice[0]
 
     def test_distributions(self):
         narrow, wide = np.histogram(rng.normal(size=999), 20), np.histogram(3 * rng.normal(size=999), 20)
