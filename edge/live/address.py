@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from ..config import ConfigError
+from edge.config import ConfigError
 
 SECRETS = ("passphrase", "password", "token", "key", "auth")
 """Parts of a query that are never shown."""

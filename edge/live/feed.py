@@ -15,8 +15,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..clip import Packet
-from ..sources import reason
+from edge.clip import Packet
+from edge.sources import reason
+
 from .address import Address
 from .clock import MediaClock, Medium
 from .ring import Coded, Form, form_of
@@ -252,4 +253,3 @@ def _explained(error: Exception) -> str:
     if isinstance(error, av.HTTPUnauthorizedError):
         return REFUSED
     return reason(error)
-

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..clip import MODES, Mode
-from ..manifest import Manifest
+from edge.clip import MODES, Mode
+from edge.manifest import Manifest
 
 LATE_SECONDS = 0.7
 """A second that has waited for the judge so long is a sign of overload; so is one that was dropped."""

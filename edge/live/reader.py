@@ -14,9 +14,10 @@ from typing import Any
 
 import av
 
-from ..clip import Clip, Packet
-from ..sources import reason
-from ..windows import Windower
+from edge.clip import Clip, Packet
+from edge.sources import reason
+from edge.windows import Windower
+
 from .address import parse
 from .clock import Medium
 from .ear import Ear
@@ -99,7 +100,7 @@ class Reader:
         with self._lock:
             self._ring.push(item)
             if item.medium == "video":
-                self._watch.came_picture(self._now())
+                self._watch.came_picture(item.decode_time, self._now())
 
     def decoded(self, packet: Packet, now: float) -> None:
         """Put a picture or a run of sound into its second."""

@@ -73,10 +73,14 @@ class Ring:
         keys = [item for item in items if item.medium == "video" and item.key]
         form = next((item.form for item in reversed(keys) if item.time <= end), None)
         keys = [item for item in keys if item.form is form]
-        first = max((item.time for item in keys if item.time <= start), default=min((k.time for k in keys), default=start))
+        first = max(
+            (item.time for item in keys if item.time <= start), default=min((k.time for k in keys), default=start)
+        )
         sound = [item for item in items if item.medium == "audio" and first <= item.time <= end]
         sound = [item for item in sound if item.form is sound[-1].form]
-        pictures = [item for item in items if item.form is form and first <= item.decode_time + 0.5 and item.time <= end]
+        pictures = [
+            item for item in items if item.form is form and first <= item.decode_time + 0.5 and item.time <= end
+        ]
         while pictures and not (pictures[0].key and pictures[0].time >= first):
             pictures.pop(0)
         return sorted([*pictures, *sound], key=lambda item: item.decode_time)
@@ -173,7 +177,7 @@ def write_thumbnail(clip: Path, at: float, path: Path) -> None:
             return
         container.seek(round(at * av.time_base), backward=True)
         frame = None
-        for frame in container.decode(video=0):  # noqa: B007 - the last one counts
+        for frame in container.decode(video=0):
             if (frame.time or 0) >= at:
                 break
     if frame is not None:

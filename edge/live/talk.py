@@ -8,8 +8,9 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from ..clip import Clip
-from ..manifest import ClipSpec
+from edge.clip import Clip
+from edge.manifest import ClipSpec
+
 from .watch import State
 
 # Structs and no dataclasses: only they carry the tag that tells one from the other.
