@@ -26,7 +26,7 @@ SHOWS = ("normal", "black", "frozen", "slow", "small", "silent")
 
 @dataclass
 class Slice:
-    """Packets that are sent at a time (90 kHz), with the places of the stamps in them: offset, kind."""
+    """Packets that are sent at a time (90 kHz), with the places of the stamps in them and what they belong to."""
 
     time: int
     data: bytes
@@ -34,32 +34,27 @@ class Slice:
 
 
 def parse(path: Path) -> list[Slice]:
-    """Cut a transport stream at its clock references, and find its stamps."""
+    """Cut a transport stream where a picture or a run of sound begins, and find its stamps."""
     data = path.read_bytes()
     slices: list[Slice] = []
-    start, stamps, now = 0, [], None
+    piece = Slice(0, b"", [])
     for at in range(0, len(data) - PACKET + 1, PACKET):
         packet = data[at : at + PACKET]
         control, payload = packet[3] >> 4 & 3, 4
-        reference = None
-        if control & 2:
-            if packet[4] and packet[5] & 0x10:
-                reference = int.from_bytes(packet[6:11], "big") >> 7
-            payload += 1 + packet[4]
-        if reference is not None:
-            if now is not None:
-                slices.append(Slice(now, data[start:at], stamps))
-                start, stamps = at, []
-            now = reference
-            stamps.append((at - start + 6, "reference"))
-        if packet[1] & 0x40 and control & 1 and packet[payload : payload + 3] == b"\x00\x00\x01":
+        has_reference = control & 2 and packet[4] and packet[5] & 0x10
+        payload += 1 + packet[4] if control & 2 else 0
+        begins = packet[1] & 0x40 and control & 1 and packet[payload : payload + 3] == b"\x00\x00\x01"
+        if begins:
             kind = "sound" if packet[payload + 3] & 0xE0 == 0xC0 else "picture"
-            flags = packet[payload + 7]
-            if flags & 0x80:
-                stamps.append((at - start + payload + 9, kind))
-            if flags & 0x40:
-                stamps.append((at - start + payload + 14, kind))
-    slices.append(Slice(now or 0, data[start:], stamps))
+            both = packet[payload + 7] & 0x40
+            stamp = _read(packet, payload + (14 if both else 9))
+            slices.append(piece)
+            piece = Slice(max(piece.time, stamp), b"", [(payload + 9, kind), *([(payload + 14, kind)] if both else [])])
+        if has_reference:
+            piece.stamps.append((len(piece.data) + 6, "reference"))
+        piece.data += packet
+    slices = [*slices, piece]
+    slices[0].time = slices[1].time  # the tables
     return slices
 
 
@@ -97,6 +92,12 @@ class Stream:
                 self._counters[pid] = self._counters.get(pid, -1) + 1 & 15
                 data[at + 3] = data[at + 3] & 0xF0 | self._counters[pid]
         return bytes(data)
+
+
+def _read(data: bytes | bytearray, at: int) -> int:
+    """Read a stamp of 33 bits (ISO/IEC 13818-1, 2.4.3.7)."""
+    high, middle, low = data[at] >> 1 & 7, data[at + 1] << 7 | data[at + 2] >> 1, data[at + 3] << 7 | data[at + 4] >> 1
+    return high << 30 | middle << 15 | low
 
 
 def _move(data: bytearray, at: int, by: int) -> None:
@@ -194,7 +195,6 @@ def send(stream: Stream, address: tuple[str, int]) -> None:
                 stopped = _obey(stream, line.split(), stopped=stopped)
             if stopped and wait <= 0:
                 began = time.monotonic() - (at - first) / CLOCK_HZ
-                began += 0.0
         if not stopped:
             for k in range(0, len(data), PACKET * DATAGRAM):
                 sock.sendto(data[k : k + PACKET * DATAGRAM], address)

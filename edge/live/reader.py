@@ -232,6 +232,8 @@ class Reader:
         """By how many seconds sound lags: measured within one stream; two have nothing in common but their arrival."""
         if len(self._feeds) > 1:
             return 0.0, APART_SECONDS
+        if self._watch.slow(self._now()):
+            return None  # a demuxer keeps each picture until the next one begins
         return self._feeds[0].clock.offset()
 
     def _new_windower(self) -> Windower:

@@ -11,7 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from .clock import Medium
+from .clock import JUMP_SECONDS, Medium
 
 State = Literal[
     "connecting", "online", "offline", "stalled", "no_picture", "no_sound", "black", "frozen", "slow", "silent",
@@ -19,8 +19,9 @@ State = Literal[
 ]  # fmt: skip
 GONE_SECONDS = 2.0
 """A medium from which nothing came for so long is gone."""
-RUN_SECONDS = 2.0
-"""For so long a picture has to be black or still, or sound silent, to be called so."""
+RUN_SECONDS, LATE_SECONDS, PICTURES = 1.5, 0.8, 9
+"""For so long a picture has to be black or still, or sound silent, to be called so; a picture that is late by so much
+counts as slow, as do the latest pictures."""
 LOOK_SECONDS = 0.5
 SAID_SECONDS = 3.0
 """What happens in a moment is said for so long."""
@@ -28,6 +29,7 @@ BLACK_LEVEL, BLACK_SPREAD = 24, 4.0
 """Luma 16 is black in television."""
 STILL_MEAN, STILL_MOST = 1.5, 24
 """Codecs make a still picture pulse by up to this much; whatever moves in sports footage changes a pixel by 100."""
+STEADY_SECONDS = 1.2
 LINES = 90
 """So many lines of a picture are looked at."""
 SILENT_PEAK = 1e-4
@@ -60,8 +62,9 @@ class Watch:
         self.size: tuple[int, int] | None = None
         self._least_rate = least_rate
         self._came: dict[Medium, float] = {}
-        self._pictures: deque[float] = deque()
+        self._pictures: deque[float] = deque(maxlen=PICTURES)
         self._best_rate = self._picture_at = 0.0
+        self._slow = (float("-inf"), "")
         self._looked = -1.0
         self._before: NDArray[np.uint8] | None = None
         self._black, self._still, self._silent = _Run(), _Run(), _Run()
@@ -84,6 +87,7 @@ class Watch:
             self._came.pop(medium, None)
         if "video" in media:
             self._pictures.clear()
+            self._slow = (float("-inf"), "")
             self._best_rate, self._before = 0.0, None
             self._black, self._still = _Run(), _Run()
         if "audio" in media:
@@ -91,10 +95,12 @@ class Watch:
 
     def came_picture(self, stamp: float, now: float) -> None:
         """Count a picture that came, whether it is decoded or not."""
+        if self._pictures and abs(stamp - self._pictures[-1]) > 3 * JUMP_SECONDS:
+            self._pictures.clear()
         self._pictures.append(stamp)
         self._picture_at = now
-        while not stamp - RUN_SECONDS <= self._pictures[0] <= stamp:
-            self._pictures.popleft()
+        if len(self._pictures) == PICTURES:
+            self._best_rate = max(self._best_rate, self.rate(now))
 
     def saw(self, frame: VideoFrame, now: float) -> None:
         """Take a decoded picture."""
@@ -131,10 +137,12 @@ class Watch:
         return "sound is silent" if self._silent.lasts(now) else ""
 
     def rate(self, now: float) -> float:
-        """Pictures a second of the last two, by their stamps."""
-        if len(self._pictures) < 2 or now - self._picture_at > RUN_SECONDS:
+        """Pictures a second, by the stamps of the latest, or by how long the next is waited for."""
+        if len(self._pictures) < 3:
             return 0.0
-        return (len(self._pictures) - 1) / max(1e-3, self._pictures[-1] - self._pictures[0])
+        late = now - self._picture_at
+        stamped = (len(self._pictures) - 1) / max(1e-3, max(self._pictures) - min(self._pictures))
+        return min(stamped, 1 / late) if late > LATE_SECONDS else stamped
 
     def state(self, now: float) -> tuple[State, str]:
         """Name what is wrong of a source that is connected, in a word and a sentence."""
@@ -153,8 +161,8 @@ class Watch:
         if self._black.lasts(now):
             return "black", "the picture is black"
         if self._still.lasts(now):
-            return "frozen", f"the picture has not changed for {RUN_SECONDS:.0f} s"
-        if slow := self._slow(now):
+            return "frozen", "the picture does not change"
+        if slow := self.slow(now):
             return "slow", slow
         return ("silent", "the sound is silent") if self._silent.lasts(now) else None
 
@@ -167,13 +175,13 @@ class Watch:
         lag = self._offset[0]
         return "av_offset", f"sound has come to be {abs(1000 * lag):.0f} ms {'late' if lag > 0 else 'early'}"
 
-    def _slow(self, now: float) -> str:
-        if len(self._pictures) < 2 or self._pictures[-1] - self._pictures[0] < RUN_SECONDS / 2:
-            return ""
-        rate = self.rate(now)
-        self._best_rate = max(self._best_rate, rate)
-        usual = max(self._best_rate, self._least_rate)
-        return f"only {rate:.1f} pictures a second come, not {usual:.0f}" if rate < usual / 2 else ""
+    def slow(self, now: float) -> str:
+        """By how much pictures come too seldom, in a sentence, until they have come well for a while; else empty."""
+        rate, usual = self.rate(now), max(self._best_rate, self._least_rate)
+        if len(self._pictures) > 2 and rate < usual / 2:
+            self._slow = (now, f"only {rate:.1f} pictures a second come, not {usual:.0f}")
+        # One that comes slowly through a demuxer comes when the next begins: what is told of it is old.
+        return self._slow[1] if now - self._slow[0] < STEADY_SECONDS else ""
 
     def _look(self, luma: NDArray[np.uint8], now: float) -> None:
         black = np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
