@@ -185,7 +185,8 @@ class Reader:
             if clip.start <= self._last_start:
                 continue
             self._last_start = clip.start
-            blind, deaf, offset = self._watch.blind(now), self._watch.deaf(now), self._offset()
+            blind = "" if clip.frames is None else self._watch.blind(now)
+            deaf, offset = "" if clip.audio is None else self._watch.deaf(now), self._offset()
             told = replace(
                 clip,
                 frames=None if blind else clip.frames,
@@ -205,7 +206,7 @@ class Reader:
             return Pulse(
                 state=state,
                 message=message,
-                connections=sum(feed.connections for feed in self._feeds),
+                reconnects=sum(max(0, feed.connections - 1) for feed in self._feeds),
                 frames_per_second=self._watch.rate(now),
                 av_offset_ms=None if offset is None else round(1000 * offset[0], 1),
                 av_uncertainty_ms=None if offset is None else round(1000 * offset[1], 1),

@@ -20,6 +20,7 @@ KEEP_SECONDS = 20.0
 MOST_BYTES = 64 * 2**20
 PLAYS = {"video": ("h264", "hevc", "av1", "vp9"), "audio": ("aac", "mp3", "opus")}
 """What browsers play in MP4; anything else is coded anew when it is kept."""
+GAP_SECONDS = 0.05
 TICKS = Fraction(1, 90_000)
 
 
@@ -158,9 +159,13 @@ class _Track:
         else:
             frames = self._decoder.decode(av.Packet(item.data))
         for frame in frames:
-            scale = TICKS if item.medium == "video" else Fraction(1, self._rate_hz)
-            frame.pts = self._last = max(self._last + 1, round((item.time - start) / scale))
-            frame.time_base = scale
+            if item.medium == "video":
+                frame.pts = self._last = max(self._last + 1, round((item.time - start) / TICKS))
+                frame.time_base = TICKS
+            else:  # sound goes on where it was unless some is missing: coders take no overlap
+                at, next_ = round((item.time - start) * self._rate_hz), self._last + 1
+                frame.pts = next_ if abs(at - next_) < GAP_SECONDS * self._rate_hz else max(at, next_)
+                self._last, frame.time_base = frame.pts + frame.samples - 1, Fraction(1, self._rate_hz)
             yield frame
 
 

@@ -229,7 +229,7 @@ class LiveSource:
         if pulse is not None:
             self._health = replace(
                 self._health,
-                reconnects=self._restarts + max(0, pulse.connections - 1),
+                reconnects=self._restarts + pulse.reconnects,
                 frames_per_second=pulse.frames_per_second,
                 av_offset_ms=pulse.av_offset_ms,
                 av_uncertainty_ms=pulse.av_uncertainty_ms,

@@ -73,7 +73,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
 
     state: State
     message: str
-    connections: int
+    reconnects: int
     frames_per_second: float
     av_offset_ms: float | None
     av_uncertainty_ms: float | None

@@ -173,13 +173,13 @@ class Watch:
         if self._offset is None or abs(self._offset[0]) <= MOST_OFFSET_SECONDS + self._offset[1]:
             return None
         lag = self._offset[0]
-        return "av_offset", f"sound has come to be {abs(1000 * lag):.0f} ms {'late' if lag > 0 else 'early'}"
+        return "av_offset", f"sound has come to be {abs(round(20 * lag)) * 50} ms {'late' if lag > 0 else 'early'}"
 
     def slow(self, now: float) -> str:
         """By how much pictures come too seldom, in a sentence, until they have come well for a while; else empty."""
         rate, usual = self.rate(now), max(self._best_rate, self._least_rate)
         if len(self._pictures) > 2 and rate < usual / 2:
-            self._slow = (now, f"only {rate:.1f} pictures a second come, not {usual:.0f}")
+            self._slow = (now, f"pictures come less than half as often as the usual {usual:.0f} a second")
         # One that comes slowly through a demuxer comes when the next begins: what is told of it is old.
         return self._slow[1] if now - self._slow[0] < STEADY_SECONDS else ""
 
