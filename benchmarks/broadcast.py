@@ -222,14 +222,16 @@ def main() -> None:
         epilog="example: python benchmarks/broadcast.py build/shows 20001 --make examples/match.mp4",
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("port", type=int)
+    parser.add_argument("port", type=int, help="0: send nothing")
     parser.add_argument("--make", type=Path, metavar="VIDEO", help="make the shows of this recording first")
     parser.add_argument("--size", metavar="WxH", help="of the pictures (default: as they are)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="so much of it (default: 8)")
     arguments = parser.parse_args()
     if arguments.make:
         size = tuple(map(int, arguments.size.split("x"))) if arguments.size else None
-        make(arguments.folder, arguments.make, size=size)
-    send(Stream(arguments.folder), ("127.0.0.1", arguments.port))
+        make(arguments.folder, arguments.make, size=size, seconds=arguments.seconds)
+    if arguments.port:
+        send(Stream(arguments.folder), ("127.0.0.1", arguments.port))
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ def _camera(parts: SplitResult, name: str) -> Address:
             msg = f"{name}: {key} cannot be {value!r}; {_CAMERA[key][2]} would be right"
             raise ConfigError(msg)
     options = {_CAMERA[key][0]: value for key, value in asked.items()}
-    return Address(name, parts.path, "v4l2", {"protocol_whitelist": "file", "timestamps": "default", **options})
+    return Address(name, parts.path, "v4l2", {"protocol_whitelist": "file", "input_format": "mjpeg", **options})
 
 
 _CAMERA = {
