@@ -145,9 +145,7 @@ def _render(source: Path, out: Path, name: str, *, size: tuple[int, int] | None,
                 continue
             if isinstance(frame, av.AudioFrame):
                 for block in resampler.resample(frame):
-                    if name == "silent":
-                        block = _silence(block)
-                    output.mux(sound.encode(block))
+                    output.mux(sound.encode(_silence(block) if name == "silent" else block))
                 continue
             if frame.time - last < 1 / rate - 0.005:
                 continue

@@ -89,7 +89,7 @@ def _add_run(commands: Commands) -> None:
         "source",
         nargs="*",
         metavar="SOURCE",
-        help="a media file, or live: rtsp:// srt:// udp:// rtp:// http://…m3u8 v4l2:///dev/video0 mic://; several, if live",
+        help="a media file; or live, one or several: rtsp:// srt:// udp:// rtp:// http:// v4l2:///dev/video0 mic://",
     )
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")

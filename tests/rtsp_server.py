@@ -1,4 +1,4 @@
-"""An RTSP server with moving pictures and a tone, for the system's Python, which has GStreamer: PORT [USER PASSWORD]."""
+"""An RTSP server with moving pictures and a tone, for a Python that has GStreamer: PORT [USER PASSWORD]."""
 
 import sys
 

@@ -73,7 +73,7 @@ def shown(url: str) -> str:
 
 
 def with_password(url: str, user: str, password_file: str) -> str:
-    """Put the user and the password, which stands alone in a file, into an address; ConfigError if it cannot be read."""
+    """Put a user and the password, which stands alone in a file, into an address; ConfigError if there is none."""
     if not user:
         return url
     password = ""
@@ -168,9 +168,9 @@ def _srt_program(url: str, name: str) -> tuple[str, ...]:
     if found := shutil.which("srt-live-transmit"):
         return (found, "-loglevel:fatal", "-quiet", "-autoreconnect:no", "-chunk:1316", url, "file://con")
     if found := shutil.which("ffmpeg"):
+        probe = [word for pair in MPEGTS.items() for word in (f"-{pair[0]}", pair[1])]
         return (
-            found, "-nostdin", "-loglevel", "error", *(word for pair in MPEGTS.items() for word in (f"-{pair[0]}", pair[1])),
-            "-protocol_whitelist", "srt,udp", "-f", "mpegts", "-i", url,
+            found, "-nostdin", "-loglevel", "error", *probe, "-protocol_whitelist", "srt,udp", "-f", "mpegts", "-i", url,
             "-c", "copy", "-flush_packets", "1", "-f", "mpegts", "pipe:1",
         )  # fmt: skip
     msg = f"{name}: SRT needs srt-live-transmit: apt-get install srt-tools"

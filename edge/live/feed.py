@@ -245,11 +245,11 @@ class _Resampler:
         if form != self._form or self._jumped(frame):
             self._form, self._made = form, av.AudioResampler(format="flt", layout="mono", rate=self._rate_hz)
         self._next = None if frame.time is None else frame.time + frame.samples / frame.sample_rate
-        found = []
-        for out in self._made.resample(frame):
-            if out.pts is not None and out.time_base is not None:
-                found.append((float(out.pts * out.time_base), out.to_ndarray().reshape(-1)))
-        return found
+        return [
+            (float(out.pts * out.time_base), out.to_ndarray().reshape(-1))
+            for out in self._made.resample(frame)
+            if out.pts is not None and out.time_base is not None
+        ]
 
     def _jumped(self, frame: av.AudioFrame) -> bool:
         return frame.time is not None and self._next is not None and abs(frame.time - self._next) > 0.1

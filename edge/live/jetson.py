@@ -20,7 +20,7 @@ QUOTABLE = re.compile(r"[A-Za-z0-9._~:/?#@$&()*+,;=%\[\]-]+")
 def gstreamer(parts: SplitResult, name: str, decode: str = HARDWARE) -> Address:
     """Open an RTSP camera through `gst-launch-1.0`; `?codec=h265&sound=none` say what it sends. ConfigError.
 
-    Of its pictures ten a second come decoded; all come coded as well, for the clips of events.
+    Of its pictures ten each second come decoded; all come coded as well, for the clips of events.
     """
     if parts.scheme != "rtsp" or not QUOTABLE.fullmatch(urlunsplit(parts)):
         msg = f"{name}: the hardware decoder reads rtsp:// with special characters written as %21; leave `decoder` out"
@@ -49,6 +49,7 @@ def pipeline(url: str, decode: str = HARDWARE, *, codec: str = "h264", sound: bo
         " matroskamux name=out streamable=true min-index-interval=1000000000 ! fdsink fd=1"
         f" camera. ! application/x-rtp,media=video ! rtp{codec}depay ! {codec}parse config-interval=-1 ! tee name=coded"
         " coded. ! queue ! out."
-        f" coded. ! queue ! {decode} ! {PICTURES} ! videorate drop-only=true ! video/x-raw,framerate=10/1 ! queue ! out."
+        f" coded. ! queue ! {decode} ! {PICTURES} ! videorate drop-only=true"
+        " ! video/x-raw,framerate=10/1 ! queue ! out."
         f"{audio if sound else ''}"
     )

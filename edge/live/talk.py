@@ -1,4 +1,4 @@
-"""What a reader and its owner say to each other: frames of MessagePack, typed, so that neither has to trust the other."""
+"""What a reader and its owner say to each other: MessagePack with types, so that neither has to trust the other."""
 
 from __future__ import annotations
 

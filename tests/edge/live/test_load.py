@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from edge.clip import MODES, Clip
@@ -35,7 +37,7 @@ def test_what_turns_out_too_much_again_is_tried_less_and_less_often():
         cost = {"dropped": 1} if load.mode == "full" else {}
         if load.push(float(now), **{**FINE, **cost}) and load.mode == "full":
             tries.append(now)
-    pauses = [later - before for before, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - before for before, later in pairwise(tries)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 150
     assert 5 <= len(tries) <= 12

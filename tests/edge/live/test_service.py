@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def touchline(tmp_path, state_home, closing):
+def touchline(tmp_path, closing):
     """Start `touchline run` on sources."""
 
     class Run:
@@ -81,7 +81,9 @@ def test_a_killed_box_judges_again_within_eight_seconds(touchline, sender, broke
     assert time.monotonic() - began < 8
 
 
-def test_two_sources_share_one_process_and_one_node(touchline, sender, shows, broker, client, closing, tmp_path):
+def test_two_sources_share_one_process_and_one_node(  # noqa: PLR0917 - fixtures
+    touchline, sender, shows, broker, client, closing, tmp_path
+):
     other = closing(Sender(shows, int(sender.url.rpartition(":")[2]) + 1))
     config = tmp_path / "box.toml"
     config.write_text(

@@ -170,7 +170,7 @@ def test_a_reader_that_crashes_or_hangs_is_started_anew_and_time_goes_on(live, s
     assert source.health().reconnects == 2
 
 
-def test_a_reader_ends_with_its_owner(live, sender, tmp_path):
+def test_a_reader_ends_with_its_owner(sender, tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(
         "import sys, time\nfrom edge.live.source import LiveSource\nfrom edge.manifest import ClipSpec\n"
@@ -185,11 +185,11 @@ def test_a_reader_ends_with_its_owner(live, sender, tmp_path):
 
 
 def test_closing_leaves_no_thread_no_file_and_no_process(live, sender):
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
     source = live(sender.url)
     reader = source._process
     began = time.monotonic()
     source.close()
     assert time.monotonic() - began < 1.5
     assert reader.poll() is not None
-    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, files)
+    assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == (threads, files)
