@@ -170,8 +170,8 @@ def _srt_program(url: str, name: str) -> tuple[str, ...]:
     if found := shutil.which("ffmpeg"):
         probe = [word for pair in MPEGTS.items() for word in (f"-{pair[0]}", pair[1])]
         return (
-            found, "-nostdin", "-loglevel", "error", *probe, "-protocol_whitelist", "srt,udp", "-f", "mpegts", "-i", url,
-            "-c", "copy", "-flush_packets", "1", "-f", "mpegts", "pipe:1",
+            found, "-nostdin", "-loglevel", "error", *probe, "-protocol_whitelist", "srt,udp", "-f", "mpegts",
+            "-i", url, "-c", "copy", "-flush_packets", "1", "-f", "mpegts", "pipe:1",
         )  # fmt: skip
     msg = f"{name}: SRT needs srt-live-transmit: apt-get install srt-tools"
     raise ConfigError(msg)

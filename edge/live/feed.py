@@ -33,10 +33,17 @@ class FeedError(Exception):
     """A source that cannot be opened, or whose connection broke; the message says why, without the address."""
 
 
+class Speaker(Protocol):
+    """What a taker asks of a feed, be it a `Feed` or an `Ear`."""
+
+    media: frozenset[Medium]
+    brings: frozenset[Medium]
+
+
 class Taker(Protocol):
     """Who takes what a feed brings, in the feed's thread."""
 
-    def began(self, feed: Feed) -> None:
+    def began(self, feed: Speaker) -> None:
         """A connection is there."""
 
     def coded(self, item: Coded) -> None:
@@ -45,7 +52,7 @@ class Taker(Protocol):
     def decoded(self, packet: Packet, now: float) -> None:
         """A picture or a run of sound."""
 
-    def over(self, feed: Feed) -> None:
+    def over(self, feed: Speaker) -> None:
         """The connection is gone."""
 
 

@@ -21,7 +21,7 @@ from edge.windows import Windower
 from .address import parse
 from .clock import Medium
 from .ear import Ear
-from .feed import Feed
+from .feed import Feed, Speaker
 from .ring import Coded, Ring, jpeg, write_clip, write_thumbnail
 from .talk import Begin, End, Order, Picture, Pulse, Report, Save, Saved, Show, Spare, cut, read_order, send
 from .watch import State, Watch
@@ -88,7 +88,7 @@ class Reader:
 
     # What feeds bring, in their threads.
 
-    def began(self, feed: Feed | Ear) -> None:
+    def began(self, feed: Speaker) -> None:
         """A connection is there."""
         with self._lock:
             self._watch.begin(feed.brings, feed.media - feed.brings, self._now())
@@ -105,7 +105,7 @@ class Reader:
     def decoded(self, packet: Packet, now: float) -> None:
         """Put a picture or a run of sound into its second."""
         with self._lock:
-            if packet.frame is not None:
+            if isinstance(packet.frame, av.VideoFrame):
                 self._watch.saw(packet.frame, now)
                 self._newest = (packet.time, packet.frame)
                 if math.floor(packet.time) != self._second:
@@ -114,7 +114,7 @@ class Reader:
                 self._watch.heard(packet.audio, now)
             self._give(self._windower.push(packet), now)
 
-    def over(self, feed: Feed | Ear) -> None:
+    def over(self, feed: Speaker) -> None:
         """A connection ended; what it brought of its last second is given unless another feed goes on."""
         with self._lock:
             if not any(other.connected for other in self._feeds if other is not feed):

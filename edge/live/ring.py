@@ -141,15 +141,15 @@ class _Track:
             self._rate_hz = rate_hz if form is None else form.rate_hz
             self._encoder = output.add_stream("aac", rate=self._rate_hz, layout="mono")
 
-    def push(self, item: Coded, start: float) -> list[av.Packet]:
+    def push(self, item: Coded, start: float) -> list[Any]:
         if self._encoder is None:
             return [self._copied(item, start)]
         return [packet for frame in self._frames(item, start) for packet in self._encoder.encode(frame)]
 
-    def flush(self) -> list[av.Packet]:
+    def flush(self) -> list[Any]:
         return [] if self._encoder is None else list(self._encoder.encode(None))
 
-    def _copied(self, item: Coded, start: float) -> av.Packet:
+    def _copied(self, item: Coded, start: float) -> Any:  # noqa: ANN401 - av.Packet
         packet = av.Packet(item.data)
         packet.time_base, packet.stream, packet.is_keyframe = TICKS, self._stream, item.key
         packet.dts = self._last = max(self._last + 1, round((item.decode_time - start) / TICKS))

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from edge.bundle import DEMO, Bundle
-from edge.clip import Clip, Event, Mode, Second
+from edge.clip import Clip, Event, Modality, Mode, Second
 from edge.config import Config, ConfigError
 from edge.config import Source as SourceConfig
 from edge.contract import Level
@@ -185,8 +185,8 @@ class Service:
         if not lane.switches["enabled"]:
             lane.end_event()
             return 0
-        left_out = lane.switches.left_out | (set() if mode == "full" else {"flow"})
-        second = self._pipeline(clip, left_out)
+        motion: frozenset[Modality] = frozenset() if mode == "full" else frozenset({"flow"})
+        second = self._pipeline(clip, lane.switches.left_out | motion)
         if second is not None:
             late = time.monotonic() - self._origin - (clip.start + 1)
             lane.say(replace(second, mode=mode, end_to_decision_ms=1000 * late))
