@@ -9,9 +9,11 @@ UV_VERSION := 0.13.9
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
 # What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, judges of sound, what
-# MuJoCo draws on, a browser; gcc makes a stand-in for a GPU's driver.
+# MuJoCo draws on, a browser, senders of live pictures; gcc makes a stand-in for a GPU's driver.
 PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins sox ffmpeg libegl1 \
-	chromium gcc libc6-dev
+	chromium gcc libc6-dev srt-tools python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
+	gstreamer1.0-libav
 STEP := @printf '\n==> %s\n'
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Modality = Literal["rgb", "flow", "audio"]
 MODALITIES: tuple[Modality, ...] = ("rgb", "flow", "audio")
+Mode = Literal["full", "no_flow", "fewer_pictures", "smaller_pictures"]
+MODES: tuple[Mode, ...] = ("full", "no_flow", "fewer_pictures", "smaller_pictures")
+"""How much of a second is looked at: each mode leaves out what the one before it does, and more."""
 UNKNOWN = "unknown"
 """The label of a second whose best score stays below the bundle's threshold."""
 
@@ -36,7 +39,8 @@ class Clip:
 
     `start` is media time in seconds. `frames` is uint8 RGB `[n, h, w, 3]`, at most the bundle's frames per second,
     taken at `times`; `audio` is float32 mono, exactly one second. A missing modality is None, never zeros.
-    `faults` says in words what was wrong with the media of this second.
+    `faults` says in words what was wrong with the media of this second. Of a live source, `av_offset_ms` is by how
+    much its sound has come to lag behind its picture, give or take `av_uncertainty_ms`.
     """
 
     start: float
@@ -44,6 +48,8 @@ class Clip:
     times: tuple[float, ...] = ()
     audio: NDArray[np.float32] | None = None
     faults: tuple[str, ...] = ()
+    av_offset_ms: float | None = None
+    av_uncertainty_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Second:
 
     `label` is `unknown` where `score` stays below the threshold; `class_index` is -1 then. `winner` is the modality
     (or the rule) whose answer was taken and `row` the label of the fusion table's row that made it so, if any.
-    `latency_ms` runs from the complete Clip to the decision.
+    `latency_ms` runs from the complete Clip to the decision, `end_to_decision_ms` of a live source from the end of the
+    second; `mode` says how much was looked at. `av_offset_ms` and `av_uncertainty_ms` are the Clip's.
     """
 
     start: float
@@ -81,6 +88,10 @@ class Second:
     rule: str
     latency_ms: float
     faults: tuple[str, ...] = ()
+    mode: Mode = "full"
+    end_to_decision_ms: float | None = None
+    av_offset_ms: float | None = None
+    av_uncertainty_ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,19 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """What to watch: `url` is a media file; `name` is its name in topics, by default the file's."""
+    """What to watch: `url` is a media file or a live source; `name` is its name in topics, by default the file's.
+
+    A live source may have its `sound` from elsewhere. `user` and `password_file`, in which the password stands alone,
+    go into `url`, where they would show. `decoder` is the software's, or the hardware's of a Jetson.
+    """
 
     url: str = ""
     name: str = ""
     pace: Pace = "fast"
+    sound: str = ""
+    user: str = ""
+    password_file: str = ""
+    decoder: Literal["ffmpeg", "jetson"] = "ffmpeg"
 
 
 @dataclass(frozen=True)
@@ -125,11 +133,14 @@ class Announce:
 class Config:
     """One device's settings, as in the TOML file; an empty `bundle` means the shipped demo bundle.
 
+    `source` is what to watch, or `sources` are, in its place: several live sources that share the models.
+
     `threads` are given to each interpreter; 0 means one for a small model, else the cores at hand, at most 4.
     `jsonl` is a file for every message.
     """
 
     source: Source = field(default_factory=Source)
+    sources: tuple[Source, ...] = ()
     bundle: str = ""
     threads: int = 0
     jsonl: str = ""

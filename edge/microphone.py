@@ -30,7 +30,7 @@ class MicrophoneError(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """What was heard from `stamp_ns` on (nanoseconds since 1970): samples `[n]` of -1 to 1 at `rate_hz`."""
+    """What was heard from `stamp_ns` on (nanoseconds since 1970, or of a given clock): `[n]` of -1 to 1 at `rate_hz`."""
 
     stamp_ns: int
     rate_hz: int
@@ -85,10 +85,13 @@ class Microphone:
 
     `device` is the number or a part of the name of an input, or empty for the system's. It is asked for `rate_hz`, and
     for its own rate where it cannot do that. An input that goes away is opened again, with pauses of 1 to 8 s;
-    meanwhile `trouble` says so. MicrophoneError where there is no such input.
+    meanwhile `trouble` says so. `now_ns` is the clock of the stamps. MicrophoneError where there is no such input.
     """
 
-    def __init__(self, device: str, rate_hz: int, heard: Callable[[Block], None]) -> None:
+    def __init__(
+        self, device: str, rate_hz: int, heard: Callable[[Block], None], *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._now_ns = now_ns
         self._name = f"microphone {device!r}" if device else "microphone"
         self._device, self._wished_hz, self._heard = device, rate_hz, heard
         self.trouble, self._lost, self._clock = "", 0, SampleClock(rate_hz)
@@ -140,7 +143,7 @@ class Microphone:
 
     def _take(self, data: bytes, count: int, _times: object, _status: int) -> tuple[None, int]:
         self._came, self.trouble = time.monotonic(), ""
-        stamp_ns = self._clock.push(time.time_ns() - self._latency_ns, count)
+        stamp_ns = self._clock.push(self._now_ns() - self._latency_ns, count)
         self._heard(Block(stamp_ns, self._rate_hz, np.frombuffer(data, np.float32)))
         return None, self._pyaudio.paContinue
 

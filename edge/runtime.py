@@ -18,6 +18,7 @@ from .check import check
 from .clip import Clip, Event, Second
 from .config import Config
 from .events import Segmenter
+from .live.address import is_live, name_of
 from .messages import Message, Stamp, event_message, info, tick, topic_id
 from .mqtt import MqttPublisher
 from .pipeline import Pipeline
@@ -30,13 +31,18 @@ CLIPS_AHEAD = 2
 """Decoding may run this many seconds ahead of the decision: enough to overlap, little to hold in memory."""
 
 
-def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
+def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = lambda: None) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
     Raises BundleError, SourceError, MqttError, OutboxError, SinkError or what `announcements` raises before anything is
     sent, SourceError later only when nothing in the source could be decoded. Events that are open when the media or the
-    process ends, or when it is told to judge nothing, are ended.
+    process ends, or when it is told to judge nothing, are ended. Live sources have no end; `beat` is called while they
+    are judged.
     """
+    if config.sources or is_live(config.source.url):
+        from .live.service import Service
+
+        return Service(config, sinks, beat).run()
     bundle = Bundle.load(config.bundle or DEMO)
     pipeline = Pipeline(bundle, config.threads or None)
     judged = 0
@@ -82,7 +88,7 @@ def make_stamp(config: Config, bundle: Bundle) -> Stamp:
     """Say who speaks: node, source, this start of the process, and the models and table in force."""
     return Stamp(
         node=topic_id(config.mqtt.node or socket.gethostname()),
-        source=topic_id(config.source.name or Path(config.source.url).stem),
+        source=topic_id(config.source.name or name_of(config.source.url)),
         boot=secrets.token_hex(4),
         epoch_ns=time.time_ns(),
         model=f"{bundle.manifest.name}-{bundle.manifest.version}",

@@ -49,7 +49,7 @@ class Source:
         try:
             self._container = av.open(url, metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
-            msg = f"{url}: not readable as media ({_reason(error)}); it may be cut off or of another kind"
+            msg = f"{url}: not readable as media ({reason(error)}); it may be cut off or of another kind"
             raise SourceError(msg) from None
         if self._container.format.name == "tty":  # as such FFmpeg opens any .txt, and draws its letters
             self._container.close()
@@ -108,7 +108,7 @@ class Source:
             except StopIteration:
                 return
             except av.FFmpegError as error:
-                log.warning("%s: reading stopped early: %s", self.url, _reason(error))
+                log.warning("%s: reading stopped early: %s", self.url, reason(error))
                 return
 
     def _decode(self, packet: Any) -> Iterator[Packet]:  # noqa: ANN401 - av.Packet of either medium
@@ -186,6 +186,6 @@ def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
             thread.join(0.01)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Name an FFmpeg error in words, without the address, which may hold a password."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

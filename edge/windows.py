@@ -41,14 +41,14 @@ class Windower:
 
     `video` and `audio` say which media the source has; a second waits for both, but a medium that falls
     `max_wait_seconds` of media time behind the other is waited for no longer. Packets older than the current second
-    are dropped and counted in `late`. Seconds without any media give no Clip.
+    are dropped and counted in `late`. Seconds without any media give no Clip. `spec` may change between two seconds.
     """
 
     def __init__(
         self, spec: ClipSpec, *, video: bool = True, audio: bool = True, max_wait_seconds: float = 2.0
     ) -> None:
         self.late = 0
-        self._spec = spec
+        self.spec = spec
         self._waits = {"video": video and spec.frames_per_second > 0, "audio": audio}
         self._max_wait = max_wait_seconds
         self._clock = {"video": -math.inf, "audio": -math.inf}
@@ -84,14 +84,14 @@ class Windower:
             return
         window = self._open.setdefault(second, _Open())
         window.last_frame = max(window.last_frame, time)
-        slot = math.floor((time - second) * self._spec.frames_per_second + 1e-6)
-        if slot not in window.slots and self._spec.frames_per_second > 0:
+        slot = math.floor((time - second) * self.spec.frames_per_second + 1e-6)
+        if slot not in window.slots and self.spec.frames_per_second > 0:
             window.slots.add(slot)
-            window.frames.append(picture(frame, self._spec.width, self._spec.height, self._reformatter))
+            window.frames.append(picture(frame, self.spec.width, self.spec.height, self._reformatter))
             window.times.append(time)
 
     def _put_audio(self, time: float, samples: NDArray[np.float32]) -> None:
-        rate = self._spec.sample_rate_hz
+        rate = self.spec.sample_rate_hz
         position = round(time * rate)
         if self._audio_cursor is not None and abs(position - self._audio_cursor) <= _SNAP_SECONDS * rate:
             position = self._audio_cursor
@@ -132,13 +132,13 @@ class Windower:
         """Close a second; None when too little of it is there. A recording shorter than a second stands `alone`."""
         faults = []
         audio = window.audio
-        coverage = window.samples / self._spec.sample_rate_hz
+        coverage = window.samples / self.spec.sample_rate_hz
         if audio is not None and coverage < MINIMUM_COVERAGE and not alone:
             audio, faults = None, [f"sound covers only {coverage:.0%} of the second"]
         if audio is not None and not np.isfinite(audio).all():
             audio, faults = None, ["sound holds NaN or infinite samples"]
         frames = np.stack(window.frames) if window.frames else None
-        covered = window.last_frame + 1 / max(1, self._spec.frames_per_second) - second
+        covered = window.last_frame + 1 / max(1, self.spec.frames_per_second) - second
         mostly_there = audio is not None or (frames is not None and covered >= MINIMUM_COVERAGE)
         if not (mostly_there or alone) or (frames is None and audio is None):
             return None

@@ -1,0 +1,1 @@
+"""Live sources: cameras, streams and microphones, each read by a process of its own."""
