@@ -90,6 +90,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
     run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
+    run.add_argument("--web", metavar="HOST:PORT", help="show a page there, with the token that is printed")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
         "--threads",

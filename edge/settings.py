@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from .config import Config, ConfigError, Mqtt, read_config
+from .config import Config, ConfigError, Mqtt, Web, read_config
 
 
 def configured(arguments: argparse.Namespace) -> Config:
@@ -24,7 +24,16 @@ def configured(arguments: argparse.Namespace) -> Config:
         threads=arguments.threads or config.threads,
         jsonl=arguments.jsonl or config.jsonl,
         mqtt=_mqtt(config.mqtt, arguments),
+        web=_web(config.web, arguments.web),
     )
+
+
+def _web(known: Web, address: str | None) -> Web:
+    try:
+        return replace(known, address=address or known.address)
+    except ValueError as error:
+        msg = f"--web: {error}"
+        raise ConfigError(msg) from None
 
 
 def _mqtt(known: Mqtt, arguments: argparse.Namespace) -> Mqtt:

@@ -1,0 +1,1 @@
+"""Subcommands of `touchline`, one topic a file."""

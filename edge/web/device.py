@@ -1,0 +1,122 @@
+"""The page of the device that it runs on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..bundle import Bundle
+from ..clips import Clips
+from ..config import Config, ConfigError
+from ..contract import Accounting, Feedback, Level
+from ..feedback import FeedbackFile
+from ..fusion import ClassModelTable
+from ..health import Components
+from ..messages import Stamp, info, utc
+from ..mqtt import MqttPublisher
+from ..remote import RefusedError
+from ..switches import Switches
+from .standing import Card, Media, NodeStanding
+from .token import token_of
+
+if TYPE_CHECKING:
+    from .serve import Page
+
+SAY_SECONDS = 5.0
+STUCK_SECONDS = 5.0
+"""Where a source is live and nothing has been judged for so long, the loop hangs."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the page is told about: the models, who speaks, the media by `node/source`, and where messages go."""
+
+    bundle: Bundle
+    stamp: Stamp
+    media: Mapping[str, Media]
+    clips: Clips
+    switches: Switches
+    publisher: MqttPublisher | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _components: Components = field(default_factory=Components)
+
+    def look(self, quiet: float) -> NodeStanding:
+        """Say how the node is that has judged nothing for `quiet` seconds."""
+        outbox: dict[str, Accounting] = {}
+        self._components.report("process", *self._process(quiet))
+        if (publisher := self.publisher) is not None:
+            self._components.report("broker", *publisher.link)
+            self._components.report("outbox", *publisher.outbox_health)
+            outbox = publisher.outbox.accounting() if publisher.outbox else {}
+        return NodeStanding(
+            parts=self._components.known,
+            outbox=outbox,
+            mode="reduced" if self.switches.left_out else "full",
+            uptime_seconds=round(time.monotonic() - self._began, 1),
+        )
+
+    def _process(self, quiet: float) -> tuple[Level, str]:
+        if not self.switches["enabled"]:
+            return "ok", "judges nothing, as it was told"
+        alive = any(media.standing().live for media in self.media.values())
+        if alive and quiet > STUCK_SECONDS:
+            return "error", "media come, and nothing is judged"
+        return "ok", "judges what comes" if alive else "waits for media"
+
+
+def open_page(config: Config, device: Device) -> Page:
+    """Open the page that is configured; ConfigError where that cannot be."""
+    try:
+        from .serve import Page, Shop
+    except ModuleNotFoundError as error:
+        msg = f"the page needs {error.name}, which is not installed: pip install 'touchline[web]'"
+        raise ConfigError(msg) from None
+    token, where = token_of(config.web)
+    stamp, fusion = device.stamp, device.bundle.fusion
+    page = Page(
+        config.web,
+        token,
+        Shop(
+            say=_sayer(config, device),
+            info=info(device.bundle, stamp, config.events),
+            rows={label: row.modality for label, row in fusion.table.items()} if isinstance(fusion, ClassModelTable) else {},
+            media=device.media,
+            look=device.look,
+            events=device.clips.earlier(),
+            clips=config.web.clips_folder,
+        ),
+    )
+    log.info("the page is at %s; %s", page.address, where)
+    return page
+
+
+def _sayer(config: Config, device: Device) -> Callable[[Feedback, Card], None]:
+    """Say what becomes of feedback: published and kept, and the clip placed for retraining; it raises OSError."""
+    folder = config.mqtt.folder
+    file = FeedbackFile(folder / f"feedback-{device.stamp.node}.jsonl") if folder and not device.publisher else None
+    turn = threading.Lock()
+
+    def say(feedback: Feedback, card: Card) -> None:
+        with turn:
+            if device.publisher is not None:
+                _wait(device.publisher.feedback(feedback))
+            elif file is not None:
+                file.add(feedback, utc(time.time_ns()))
+            device.clips.say(Card(card.event, feedback))
+
+    return say
+
+
+def _wait(done: Future[None]) -> None:
+    try:
+        done.result(SAY_SECONDS)
+    except (RefusedError, TimeoutError, FutureTimeout) as error:
+        raise OSError(str(error) or "the disk does not answer") from None
