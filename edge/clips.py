@@ -77,7 +77,7 @@ class Clips:
         start, end = max(0.0, event.start - web.pre_seconds), min(last + web.post_seconds, reached)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            start, end = media.save_clip(start, end, folder / CLIP, folder / THUMB)
+            start, end = media.save_clip(start, end, folder / CLIP, folder / THUMB, at=event.start + 1)
         except (OSError, SourceError, av.FFmpegError) as error:
             self._complain(str(error) or type(error).__name__)
             return

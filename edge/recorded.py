@@ -65,12 +65,12 @@ class Recorded:
             frames_per_second=None if rate is None else round(rate, 1),
         )
 
-    def save_clip(self, start: float, end: float, path: Path, thumb_path: Path) -> tuple[float, float]:
-        """Write media seconds `start` to `end` as MP4 and a picture from their middle; return where the clip lies."""
+    def save_clip(self, start: float, end: float, path: Path, thumb_path: Path, *, at: float) -> tuple[float, float]:
+        """Write media seconds `start` to `end` as MP4 and the picture `at` one; return where the clip really lies."""
         if self._bag:
             msg = f"{self._url}: no clips are cut from recordings of ROS"
             raise SourceError(msg)
-        save_picture(self._url, (start + end) / 2, thumb_path)
+        save_picture(self._url, at, thumb_path)
         return cut(self._url, start, end, path), end
 
     def _turn(self, state: Literal["playing", "ended"]) -> None:

@@ -57,8 +57,8 @@ class Media(Protocol):
     def standing(self) -> SourceStanding:
         """Say how the source is."""
 
-    def save_clip(self, start: float, end: float, path: Path, thumb_path: Path) -> tuple[float, float]:
-        """Write media seconds `start` to `end`, which have come, and a picture; return where the clip really lies."""
+    def save_clip(self, start: float, end: float, path: Path, thumb_path: Path, *, at: float) -> tuple[float, float]:
+        """Write media seconds `start` to `end`, which have come, and the picture `at` one; return the real span."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ const make = (tag, properties = {}, ...children) => {
 const JUDGES = [["fused", "Fused"], ["rgb", "Picture"], ["flow", "Motion"], ["audio", "Sound"]];
 const NAMES = Object.fromEntries(JUDGES);
 const SECONDS = 60, ROWS = 8, CARDS = 12, SILENCE_MS = 6000, PICTURE_MS = 200;
+const HINT = "A column is a second, its colours the likeliest classes";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
@@ -88,7 +89,7 @@ function lost(is) {
 
 const classes = (source = state.sources[state.shown]) => state.nodes[source?.node]?.info?.classes ?? [];
 const named = (index) => classes()[index] ?? `class ${index}`;
-const percent = (p) => `${Math.round(p * 100)} %`;
+const percent = (p) => `${Math.round(p * 100)}%`;
 const dark = () => (document.documentElement.dataset.theme ?? (darkness.matches ? "dark" : "light")) === "dark";
 const hue = (index) => (index < 0 ? (dark() ? "#6b7683" : "#8b949e")
   : `oklch(${dark() ? 0.74 : 0.6} ${0.13 + 0.05 * (index % 2)} ${(index * 137.508 + 25) % 360})`);
@@ -208,6 +209,13 @@ function drawChart(canvas, id, name, history) {
   canvas.ariaLabel = `${name}, last minute: ${last ? `now ${named(last[0][0])} at ${percent(last[0][1])}` : "nothing"}`;
 }
 
+$("charts").onpointermove = ({ target, offsetX }) => {
+  const history = state.sources[state.shown]?.history ?? [], ago = SECONDS - 1 - Math.floor((offsetX / target.clientWidth) * SECONDS);
+  const second = target.tagName === "CANVAS" ? history.at(-1 - ago) : null;
+  const pairs = second?.judges[target.id.slice(6)]?.slice(0, 3);
+  $("readout").textContent = pairs && ago < history.length ? `${ago} s ago: ${pairs.map(([index, p]) => `${named(index)} ${percent(p)}`).join(", ")}` : HINT;
+};
+
 // The decided label over the columns, where there is room for it.
 function drawRuns(ink, history, first, step, scale) {
   ink.font = `${12 * scale}px system-ui, sans-serif`;
@@ -290,6 +298,7 @@ function drawDialog() {
   $("wrong").ariaPressed = verdict?.verdict === "wrong";
   if (verdict?.verdict === "label") $("truth").value = verdict.label;
   if (!$("answer").textContent && verdict) $("answer").textContent = `You said: ${said(verdict)}`;
+  drawSpan(event);
   const votes = Object.entries(event.fusion.votes).map(([name, vote]) => `${NAMES[name]} ${vote.label} ${percent(vote.score)}`);
   facts($("details"), {
     When: `${clock(event.start)} – ${event.end ? clock(event.end) : "still on"} (${long(length(event))}) on ${event.node}, ${event.source}`,
@@ -303,6 +312,14 @@ function drawDialog() {
   const ids = order(), at = ids.indexOf(state.open);
   $("newer").disabled = at <= 0;
   $("older").disabled = at === ids.length - 1;
+}
+
+// Where in the clip the event itself is.
+function drawSpan({ media, media_start, media_end, seconds, class_index }) {
+  const parts = media ? [media.pre_s, media_end === null ? seconds : media_end - media_start, media.post_s] : [1, 0, 0];
+  parts.forEach((part, at) => { $("span").children[at].style.flexGrow = part; });
+  $("span").style.setProperty("--hue", hue(class_index));
+  $("span").hidden = !media;
 }
 
 const order = () => [...state.events.values()].sort((a, b) => b.event.start_ns - a.event.start_ns).map(({ event }) => event.id);
@@ -339,6 +356,7 @@ function drawHealth() {
   }
   for (const [name, { source, node, standing }] of Object.entries(state.sources)) {
     const s = standing ?? { level: "ok", state: "seen over MQTT" };
+    lamps.unshift(lamp(s.level, `${Object.keys(state.nodes).length > 1 ? name : source} ${s.state}`, s.message));
     cards.unshift(cardOf(s.level, `Source ${Object.keys(state.nodes).length > 1 ? name : source}`, [s.state, s.message].filter(Boolean).join(": "), s.since, {
       Pictures: s.frames_per_second == null ? null : `${s.frames_per_second.toFixed(1)} a second`,
       "Sound offset": s.av_offset_ms == null ? null : `${s.av_offset_ms.toFixed(0)} ± ${(s.av_uncertainty_ms ?? 0).toFixed(0)} ms`,
