@@ -82,10 +82,15 @@ def _add_run(commands: Commands) -> None:
         commands,
         _run,
         "run",
-        "watch a recording: decisions to the terminal, events to MQTT and a file",
-        "touchline run match.mp4 --mqtt mqtt://localhost --jsonl match.jsonl --pace realtime",
+        "watch a recording or live sources: decisions to the terminal, events to MQTT and a file",
+        "touchline run rtsp://camera.local/stream1 --mqtt mqtt://localhost --jsonl match.jsonl",
     )
-    run.add_argument("source", nargs="?", metavar="SOURCE", help="a media file: video, sound or both")
+    run.add_argument(
+        "source",
+        nargs="*",
+        metavar="SOURCE",
+        help="a media file, or live: rtsp:// srt:// udp:// rtp:// http://…m3u8 v4l2:///dev/video0 mic://; several, if live",
+    )
     run.add_argument("--config", metavar="F.toml", help="settings; the options here go before what it says")
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
     run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")

@@ -73,7 +73,8 @@ class Second:
 
     `label` is `unknown` where `score` stays below the threshold; `class_index` is -1 then. `winner` is the modality
     (or the rule) whose answer was taken and `row` the label of the fusion table's row that made it so, if any.
-    `latency_ms` runs from the complete Clip to the decision; `mode` says how much was looked at (see `live.load`).
+    `latency_ms` runs from the complete Clip to the decision, `end_to_decision_ms` of a live source from the end of the
+    second; `mode` says how much was looked at. `av_offset_ms` and `av_uncertainty_ms` are the Clip's.
     """
 
     start: float
@@ -88,6 +89,7 @@ class Second:
     latency_ms: float
     faults: tuple[str, ...] = ()
     mode: Mode = "full"
+    end_to_decision_ms: float | None = None
     av_offset_ms: float | None = None
     av_uncertainty_ms: float | None = None
 

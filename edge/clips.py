@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Clips:
     """A sink that keeps a card for each event, in a folder of its own; `keep` puts the clip there before.
 
-    A clip is written when an event begins, when it has lasted as long as a clip may, and when it ends. A failure is
+    A clip is written anew with every message of its event until that has lasted as long as a clip may. A failure is
     said once; the event goes on without its clip.
     """
 
@@ -42,7 +42,7 @@ class Clips:
     def keep(self, event: Event, media: Media, reached: float) -> Links | None:
         """Write the clip that an event has at media time `reached`, unless it is whole, and say where it is."""
         whole = event.end is not None or reached >= event.start + self._web.clip_seconds
-        if event.id not in self._whole and (whole or event.type != "update"):
+        if event.id not in self._whole:
             self._save(event, media, reached)
         if whole:
             self._whole.add(event.id)

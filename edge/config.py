@@ -30,11 +30,19 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """What to watch: `url` is a media file; `name` is its name in topics, by default the file's."""
+    """What to watch: `url` is a media file or a live source; `name` is its name in topics, by default the file's.
+
+    A live source may have its `sound` from elsewhere. `user` and `password_file`, in which the password stands alone,
+    go into `url`, where they would show. `decoder` is the software's, or the hardware's of a Jetson.
+    """
 
     url: str = ""
     name: str = ""
     pace: Pace = "fast"
+    sound: str = ""
+    user: str = ""
+    password_file: str = ""
+    decoder: Literal["ffmpeg", "jetson"] = "ffmpeg"
 
 
 @dataclass(frozen=True)
@@ -94,8 +102,8 @@ class Web:
 
     The token is in TOUCHLINE_WEB_TOKEN, else in `token_file`, else made and kept beside the outbox. `certificate` and
     `key` are PEM files: the page is https then. `streams` browsers may watch at once. Clips are in the folder `clips`,
-    from `pre_seconds` before an event to `post_seconds` after it, `clip_seconds` of the event at most; those that a
-    person has judged are in `retraining`, in a folder for each label.
+    from `pre_seconds` before an event to `post_seconds` after it, `clip_seconds` of the event at most (a live source
+    remembers 20 s); those that a person has judged are in `retraining`, in a folder for each label.
     """
 
     address: str = ""
@@ -106,7 +114,7 @@ class Web:
     clips: str = ""
     pre_seconds: float = 5.0
     post_seconds: float = 2.0
-    clip_seconds: float = 30.0
+    clip_seconds: float = 10.0
     retraining: str = ""
 
     def __post_init__(self) -> None:
@@ -144,11 +152,14 @@ class Web:
 class Config:
     """One device's settings, as in the TOML file; an empty `bundle` means the shipped demo bundle.
 
+    `source` is what to watch, or `sources` are, in its place: several live sources that share the models.
+
     `threads` are given to each interpreter; 0 means one for a small model, else the cores at hand, at most 4.
     `jsonl` is a file for every message.
     """
 
     source: Source = field(default_factory=Source)
+    sources: tuple[Source, ...] = ()
     bundle: str = ""
     threads: int = 0
     jsonl: str = ""

@@ -73,12 +73,13 @@ class Stats:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How one component is; retained. `since` is when it became so."""
+    """How one component is; retained. `since` is when it became so, `state` the state of a live source in a word."""
 
     schema: Literal["health/1"] = "health/1"
     level: Level
     message: str
     since: str
+    state: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,7 @@ class Control:
     """A node's switches, policy, model and questions; called by the publisher's thread only.
 
     `roles` are what the node has: modalities, and `record`. `self_test` returns its steps, each `ok` or what is wrong.
+    Unless it `leads`, it is told only what concerns its source.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Control:
         mqtt: Mqtt,
         self_test: Callable[[], dict[str, str]] | None,
         reach: Reach | None = None,
+        leads: bool = True,
     ) -> None:
+        self._leads = leads
         self._reach, self._policy = reach, PolicyState(state="inactive", reason="this node runs no policy")
         self._post, self._stamp, self._roles, self.switches = post, stamp, roles, switches
         self._node, self._consumers = f"{base}/{stamp.node}", mqtt.consumers
@@ -103,7 +106,8 @@ class Control:
         source = f"{self._node}/{self._stamp.source}"
         below = ("feedback", "model/desired", "policy/stop/set", "rpc/+")
         acknowledged = (f"{source}/acknowledge/{name}" for name in self._consumers)
-        return (f"{source}/+/set", *(f"{self._node}/{levels}" for levels in below), *acknowledged)
+        whole = (f"{self._node}/{levels}" for levels in below) if self._leads else ()
+        return (f"{source}/+/set", *whole, *acknowledged)
 
     def announce(self) -> None:
         """Publish how everything stands."""
@@ -111,8 +115,9 @@ class Control:
             self._say_switch(name)
         for role in self._roles:
             self._say_role(role)
-        self.describe(self._stamp)
-        self.say_policy(self._policy)
+        if self._leads:
+            self.describe(self._stamp)
+            self.say_policy(self._policy)
 
     def describe(self, stamp: Stamp) -> None:
         """Publish which bundle judges, now and from now on."""

@@ -29,22 +29,14 @@ class Discovery:
 
 
 def discovery(
-    base: str, node: str, source: str, *, model: str, switches: Sequence[str] = SWITCHES, policy: bool = True
+    base: str, node: str, sources: Sequence[str], *, model: str, switches: Sequence[str] = SWITCHES, policy: bool = True
 ) -> Discovery:
     """Describe a node to Home Assistant: its label, its status, its switches, and the button that stops the policy.
 
     `base` is the first level of our topics. An empty payload on the same topic makes Home Assistant forget the node.
     """
     home = f"{base}/{node}"
-    unique = f"touchline_{node}_{source}"
     components: dict[str, dict[str, object]] = {
-        f"{source}_label": {
-            "platform": "sensor",
-            "unique_id": f"{unique}_label",
-            "name": f"{source} label",
-            "icon": "mdi:whistle",
-            "state_topic": f"{home}/{source}/label",
-        },
         "status": {
             "platform": "sensor",
             "unique_id": f"touchline_{node}_status",
@@ -55,18 +47,8 @@ def discovery(
             "state_topic": f"{home}/status",
         },
     }
-    for switch in switches:
-        components[f"{source}_{switch}"] = {
-            "platform": "switch",
-            "unique_id": f"{unique}_{switch}",
-            "name": f"{source} {switch.replace('_', ' ')}",
-            "entity_category": "config",
-            "state_topic": f"{home}/{source}/{switch}/state",
-            "command_topic": f"{home}/{source}/{switch}/set",
-            "payload_on": "ON",
-            "payload_off": "OFF",
-            "qos": 1,
-        }
+    for source in sources:
+        components |= _of_source(home, source, f"touchline_{node}_{source}", switches)
     if policy:
         components["policy_stop"] = {
             "platform": "button",
@@ -93,6 +75,30 @@ def discovery(
     }
     address = HOME_ASSISTANT["home_assistant"].address
     return Discovery(address.format(node=node), msgspec.json.encode(payload))
+
+
+def _of_source(home: str, source: str, unique: str, switches: Sequence[str]) -> dict[str, dict[str, object]]:
+    label: dict[str, object] = {
+        "platform": "sensor",
+        "unique_id": f"{unique}_label",
+        "name": f"{source} label",
+        "icon": "mdi:whistle",
+        "state_topic": f"{home}/{source}/label",
+    }
+    return {f"{source}_label": label} | {
+        f"{source}_{switch}": {
+            "platform": "switch",
+            "unique_id": f"{unique}_{switch}",
+            "name": f"{source} {switch.replace('_', ' ')}",
+            "entity_category": "config",
+            "state_topic": f"{home}/{source}/{switch}/state",
+            "command_topic": f"{home}/{source}/{switch}/set",
+            "payload_on": "ON",
+            "payload_off": "OFF",
+            "qos": 1,
+        }
+        for switch in switches
+    }
 
 
 def _availability(home: str) -> dict[str, str]:

@@ -50,13 +50,14 @@ class Components:
         """How every component is that was reported."""
         return dict(self._known)
 
-    def report(self, component: str, level: Level, message: str) -> Health | None:
-        """Say how a component is; `since` stays while its level does."""
+    def report(self, component: str, level: Level, message: str, state: str = "") -> Health | None:
+        """Say how a component is; `since` stays while its level and its state do."""
         known = self._known.get(component)
-        if known is not None and (known.level, known.message) == (level, message):
+        if known is not None and (known.level, known.message, known.state) == (level, message, state):
             return None
-        since = known.since if known is not None and known.level == level else utc(time.time_ns())
-        self._known[component] = Health(level=level, message=message, since=since)
+        lasts = known is not None and (known.level, known.state) == (level, state)
+        since = known.since if known is not None and lasts else utc(time.time_ns())
+        self._known[component] = Health(level=level, message=message, since=since, state=state)
         return self._known[component]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from . import __version__
-from .clip import UNKNOWN, Event, Modality, Second, Vote
+from .clip import UNKNOWN, Event, Modality, Mode, Second, Vote
 from .events import SegmenterConfig
 
 if TYPE_CHECKING:
@@ -107,7 +107,12 @@ class Media:
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """The decision for one second of media; `seq` counts the ticks of one boot."""
+    """The decision for one second of media; `seq` counts the ticks of one boot.
+
+    `mode` says how much of the second was looked at, less than `full` when the device cannot keep up. Of a live source,
+    `latency_ms` also holds `end_to_decision`, from the end of the second; `av_offset_ms` is by how much its sound has
+    come to lag behind its picture, give or take `av_uncertainty_ms`.
+    """
 
     schema: Literal["tick/1"] = "tick/1"
     node: str
@@ -127,6 +132,9 @@ class Tick:
     model: Model
     latency_ms: dict[str, float]
     faults: tuple[str, ...] = ()
+    mode: Mode = "full"
+    av_offset_ms: float | None = None
+    av_uncertainty_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +220,9 @@ def tick(second: Second, stamp: Stamp, seq: int) -> Tick:
         model=_model(stamp),
         latency_ms=_latency(second),
         faults=second.faults,
+        mode=second.mode,
+        av_offset_ms=second.av_offset_ms,
+        av_uncertainty_ms=second.av_uncertainty_ms,
     )
 
 
@@ -307,8 +318,10 @@ def _model(stamp: Stamp) -> Model:
 
 
 def _latency(second: Second) -> dict[str, float]:
-    # The capture time of a recording is not known, so neither is capture_to_decision.
-    return {"clip_to_decision": round(second.latency_ms, 1)}
+    found = {"clip_to_decision": round(second.latency_ms, 1)}
+    if second.end_to_decision_ms is not None:
+        found["end_to_decision"] = round(second.end_to_decision_ms, 1)
+    return found
 
 
 def _rounded(probability: float) -> float:

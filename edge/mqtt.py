@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -21,7 +22,7 @@ from .control import Control, Reach
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
 from .drain import Drain
 from .messages import EventMessage, Info, Message, Stamp, Tick, encode
-from .outbox import OutboxError
+from .outbox import Outbox, OutboxError
 from .remote import RefusedError
 from .sender import Sender, open_outbox, past
 from .switches import Switches
@@ -33,7 +34,8 @@ __all__ = ["MqttError", "MqttPublisher", "MqttUrl"]
 
 MAX_WAITING = 10_000
 """Events kept in memory where no disk keeps them; later ones are dropped and counted."""
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS, KEPT_CLOSE_SECONDS = 5.0, 1.0
+"""How long the end takes at most, and where the disk keeps for the next start what could not be sent."""
 CONSUMER_SECONDS = 1.0
 """How long the end waits for consumers to acknowledge what the broker has."""
 WATCHDOG_SECONDS = 30.0
@@ -50,6 +52,9 @@ class MqttPublisher:
     `record`; commands turn `switches`. One thread does everything but encode and store events; paho's callbacks and
     the caller only hand it work by `later`; so do owners with `reach`, for `control` and `vitals`. Raises MqttError or
     OutboxError before anything is sent.
+
+    A node that watches several `sources` has a publisher for each; the first leads: what concerns the whole node is
+    said and heard by the `leader` alone.
     """
 
     def __init__(
@@ -62,10 +67,13 @@ class MqttPublisher:
         switches: Switches | None = None,
         self_test: Callable[[], dict[str, str]] | None = None,
         reach: Reach | None = None,
+        sources: Sequence[str] = (),
+        leader: MqttPublisher | None = None,
     ) -> None:
         mqtt = Mqtt(url=settings) if isinstance(settings, str) else settings
         switches = switches or Switches()
         self._mqtt, self._stamp = mqtt, stamp
+        self._sources, self._leads, self._outboxes = tuple(sources) or (stamp.source,), leader is None, list[Outbox]()
         self._url = MqttUrl.parse(mqtt.url, user=mqtt.user, password_file=mqtt.password_file)
         self._node = f"{self._url.base}/{stamp.node}"
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -75,16 +83,20 @@ class MqttPublisher:
         self._untold: deque[bytes] = deque(maxlen=MAX_WAITING)
         self._complaint, self._lost = "", f"{self} is not connected yet"
         self.control = Control(
-            self, stamp, roles, switches, base=self._url.base, mqtt=mqtt, self_test=self_test, reach=reach
-        )
+            self, stamp, roles, switches, base=self._url.base, mqtt=mqtt, self_test=self_test, reach=reach,
+            leads=self._leads,
+        )  # fmt: skip
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)
         self.outbox = open_outbox(mqtt, stamp)
+        if self.outbox is not None:
+            (self if leader is None else leader)._outboxes.append(self.outbox)  # noqa: SLF001 - one of its own kind
         self._sender = Sender(
             str(self), self._connection, stamp, node=self._node, outbox=self.outbox, form=mqtt.envelope
         )
         self._drain = Drain(self.outbox, self._sender.send, consumers=mqtt.consumers, now_ns=time.time_ns)
-        self.vitals = Vitals(self._wire, stamp, switches, self.outbox)
+        suffix = f"-{stamp.source}" if len(self._sources) > 1 else ""
+        self.vitals = Vitals(self._wire, stamp, switches, self.outbox, suffix=suffix)
         self._birth(info)
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
         self._thread.start()
@@ -98,13 +110,13 @@ class MqttPublisher:
             # The same at every start, so that a new process takes over from one that the broker has not
             # missed yet, and the old one's last will comes before the new one's birth.
             f"touchline-{self._stamp.node}-{source}",
-            topics=(*self.control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant else ())),
+            topics=(*self.control.topics(), *((BIRTH_TOPIC,) if mqtt.home_assistant and self._leads else ())),
             on_up=partial(self.later, self._up),
             on_down=self._down,
             on_message=lambda message: self.later(partial(self._heard, message)),
             on_ack=lambda mid: self.later(partial(self._answered, mid)),
             on_refusal=lambda mid, reason: self.later(partial(self._refused, mid, reason)),
-            will=(f"{self._node}/status", "offline"),
+            will=(f"{self._node}/status", "offline") if self._leads else None,
             security=None if security == Security() else security,
             protocol=mqtt.protocol,
             resend=False,
@@ -149,6 +161,10 @@ class MqttPublisher:
             log.warning("%s: %d event messages wait for the next start", self, waiting)
         if lost:
             log.warning("%s: %d event messages were not delivered", self, lost)
+
+    def health(self, component: str, level: Level, message: str, state: str = "") -> None:
+        """Publish how a part of the device is; from any thread."""
+        self.later(partial(self.vitals.report, component, level, message, state))
 
     @property
     def trouble(self) -> str:
@@ -201,7 +217,7 @@ class MqttPublisher:
 
     def history(self, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
         """Events that are kept, and whether there are more."""
-        return past(self.outbox, after, limit)
+        return past(self._outboxes, after, limit)
 
     # The thread.
 
@@ -248,7 +264,7 @@ class MqttPublisher:
             self._connection.cut()
 
     def _end(self) -> None:
-        self._ending = time.monotonic() + CLOSE_SECONDS
+        self._ending = time.monotonic() + (CLOSE_SECONDS if self.outbox is None else KEPT_CLOSE_SECONDS)
         self.vitals.end()
 
     def _end_when_done(self, now: float, *, sent_all: bool) -> None:
@@ -263,16 +279,18 @@ class MqttPublisher:
             if acknowledged or now > self._ending:
                 self._stopping = now
                 self.control.close()
-                self.state("status", "stopped")
+                if self._leads:
+                    self.state("status", "stopped")
 
     def _birth(self, info: Info) -> None:
-        self.state("status", "online")
-        self.state("info", encode(info))
+        if self._leads:
+            self.state("status", "online")
+            self.state("info", encode(replace(info, sources=self._sources)))
         self.control.announce()
         self.vitals.begin()
-        if self._mqtt.home_assistant:
+        if self._mqtt.home_assistant and self._leads:
             stamp, names = self._stamp, self.control.names
-            found = discovery(self._url.base, stamp.node, stamp.source, model=stamp.model, switches=names)
+            found = discovery(self._url.base, stamp.node, self._sources, model=stamp.model, switches=names)
             self._wire.set(found.topic, found.payload)
 
     def _up(self) -> None:

@@ -175,6 +175,10 @@ class Outbox:
         boot, seq = after or ("", 0)
         return [(offset, _unpack(packed)) for offset, packed in self._read(sql, (boot, seq, boot, limit))]
 
+    def knows(self, boot: str) -> bool:
+        """Whether it keeps an event of this boot."""
+        return bool(self._read("SELECT 1 FROM history WHERE boot = ? LIMIT 1", (boot,)))
+
     def accounting(self) -> dict[str, Accounting]:
         """Give what became of all messages, for each class, over all starts of the process."""
         rows = {row[0]: row[1:] for row in self._read("SELECT * FROM accounts", ())}

@@ -50,6 +50,8 @@ class Pipeline:
             rule=self._fusion.rule,
             latency_ms=1000 * (time.perf_counter() - began),
             faults=clip.faults,
+            av_offset_ms=clip.av_offset_ms,
+            av_uncertainty_ms=clip.av_uncertainty_ms,
         )
 
     def votes(self, clip: Clip, without: Collection[Modality] = ()) -> tuple[Vote, ...]:

@@ -17,11 +17,12 @@ from .check import check
 from .clip import Clip, Event, Second
 from .config import Config
 from .events import Segmenter
+from .live.address import is_live, name_of
 from .messages import Media, Message, Stamp, event_message, info, tick, topic_id
 from .mqtt import MqttPublisher
 from .pipeline import Pipeline
 from .recorded import Recorded
-from .showing import show, source_name
+from .showing import show
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
 from .switches import Switches
@@ -31,13 +32,17 @@ CLIPS_AHEAD = 2
 """Decoding may run this many seconds ahead of the decision: enough to overlap, little to hold in memory."""
 
 
-def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
+def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = lambda: None) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
     Raises BundleError, SourceError, MqttError, OutboxError or SinkError before anything is sent, SourceError later
     only when nothing in the source could be decoded. Events that are open when the media or the process ends, or when
-    it is told to judge nothing, are ended.
+    it is told to judge nothing, are ended. Live sources have no end; `beat` is called while they are judged.
     """
+    if config.sources or is_live(config.source.url):
+        from .live.service import Service
+
+        return Service(config, sinks, beat).run()
     bundle = Bundle.load(config.bundle or DEMO)
     pipeline = Pipeline(bundle, config.threads or None)
     judged = 0
@@ -49,7 +54,7 @@ def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
         realtime = config.source.pace == "realtime"
         media = Recorded(config.source.url, paced=realtime, bag=isinstance(source, Bag))
         sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source, switches)]
-        showing = show(config, bundle, stamp, switches, media={source_name(stamp): media}, sinks=sinks)
+        showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
         sinks += showing.sinks
         for sink in sinks:
             stack.callback(sink.close)
@@ -90,7 +95,7 @@ def make_stamp(config: Config, bundle: Bundle) -> Stamp:
     """Say who speaks: node, source, this start of the process, and the models and table in force."""
     return Stamp(
         node=topic_id(config.mqtt.node or socket.gethostname()),
-        source=topic_id(config.source.name or Path(config.source.url).stem),
+        source=topic_id(config.source.name or name_of(config.source.url)),
         boot=secrets.token_hex(4),
         epoch_ns=time.time_ns(),
         model=f"{bundle.manifest.name}-{bundle.manifest.version}",

@@ -104,7 +104,7 @@ SAMPLES: dict[str, object] = {
     "rpc_reply": RpcReply(id="q1", node=NODE, method="history", ok=True, events=(NEW, END)),
     "replay_tick": replace(TICK, replay=True),
     "replay_event": replace(END, replay=True, replay_of="final.mp4", stream=None, offset=None),
-    "home_assistant": discovery("touchline", NODE, SOURCE, model=BUNDLE).payload,
+    "home_assistant": discovery("touchline", NODE, (SOURCE,), model=BUNDLE).payload,
     "home_assistant_status": BIRTH,
 }  # fmt: skip
 """By the topic's name in the contract: a record, a plain text, or the bytes of a foreign payload."""

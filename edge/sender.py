@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -68,14 +69,20 @@ def open_outbox(mqtt: Mqtt, stamp: Stamp) -> Outbox | None:
     return Outbox(file, quota_bytes=mqtt.outbox_mb * 2**20)
 
 
-def past(outbox: Outbox | None, after: tuple[str, int] | None, limit: int) -> tuple[tuple[EventMessage, ...], bool]:
-    """Events that the outbox keeps, as they are sent after an outage, and whether there are more."""
-    if outbox is None:
+def past(
+    outboxes: Sequence[Outbox], after: tuple[str, int] | None, limit: int
+) -> tuple[tuple[EventMessage, ...], bool]:
+    """Events that the outboxes keep, as they are sent after an outage, and whether there are more.
+
+    Those after an event are asked of the outbox that knows its boot: each source has one of its own.
+    """
+    if not outboxes:
         msg = "this node keeps no history"
         raise OutboxError(msg)
-    found = outbox.history(after, limit + 1)
+    asked = outboxes if after is None else [next((box for box in outboxes if box.knows(after[0])), outboxes[0])]
+    found = [(box.stream, *row) for box in asked for row in box.history(after, limit + 1)]
     events = []
-    for offset, payload in found[:limit]:
+    for stream, offset, payload in found[:limit]:
         with suppress(MessageError):  # a damaged row must not hide the others
-            events.append(replace(read_event(payload), stream=outbox.stream, offset=offset, late=True))
+            events.append(replace(read_event(payload), stream=stream, offset=offset, late=True))
     return tuple(events), len(found) > limit

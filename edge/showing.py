@@ -46,15 +46,14 @@ class Showing:
 def show(
     config: Config, bundle: Bundle, stamp: Stamp, switches: Switches, *, media: Mapping[str, Media], sinks: Sequence[Sink]
 ) -> Showing:
-    """Open the page that is configured, if any; ConfigError where that cannot be."""
+    """Open the page that is configured, if any, for `media` by source; ConfigError where that cannot be.
+
+    Of the publishers among `sinks` the first speaks for the node.
+    """
     if not config.web.address:
         return Showing()
     clips = Clips(config.web)
-    publisher = next((sink for sink in sinks if isinstance(sink, MqttPublisher)), None)
-    page = open_page(config, Device(bundle, stamp, media, clips, switches, publisher))
+    publishers = [sink for sink in sinks if isinstance(sink, MqttPublisher)]
+    named = {f"{stamp.node}/{source}": each for source, each in media.items()}
+    page = open_page(config, Device(bundle, stamp, named, clips, switches, publishers))
     return Showing((clips, page), clips)
-
-
-def source_name(stamp: Stamp) -> str:
-    """The name of a source on the page."""
-    return f"{stamp.node}/{stamp.source}"

@@ -18,6 +18,8 @@ STATS_SECONDS = 10.0
 STALE_SECONDS = 10.0
 """A source from which nothing was judged for so long is stale."""
 DIGEST_SECONDS = 3600.0
+OF_EACH_SOURCE = ("source", "outbox", "commands")
+"""Components that there are as often as sources."""
 NO_LABEL = "none"
 """The retained label while no event is on."""
 
@@ -33,9 +35,16 @@ class Post(Protocol):
 
 
 class Vitals:
-    """Takes every message and the time, and publishes what follows from them; in the publisher's thread only."""
+    """Takes every message and the time, and publishes what follows from them; in the publisher's thread only.
 
-    def __init__(self, post: Post, stamp: Stamp, switches: Switches, outbox: Outbox | None) -> None:
+    A live source tells itself how it is; of a recording it is enough that it is judged. `suffix` is added to the names
+    of the components that each source of a node has.
+    """
+
+    def __init__(
+        self, post: Post, stamp: Stamp, switches: Switches, outbox: Outbox | None, *, suffix: str = ""
+    ) -> None:
+        self._suffix, self._mode, self._told = suffix, "full", False
         self._post, self._stamp, self._switches, self._outbox = post, stamp, switches, outbox
         self._figures, self._minutes, self._components = Figures(), Minutes(), Components()
         self._began = time.monotonic()
@@ -50,7 +59,9 @@ class Vitals:
         self._figures.push(message)
         if isinstance(message, Tick):
             self._tick_at = time.monotonic()
-            self.report("source", "ok", "is judged")
+            self._mode = message.mode
+            if not self._told:
+                self.report("source", "ok", "is judged")
             if self._switches["publish_ticks"]:
                 self._post.passing(f"{self._stamp.source}/tick", msgspec.json.encode(message))
         else:
@@ -64,16 +75,19 @@ class Vitals:
             self._stats_due = now + STATS_SECONDS
             self._post.passing("stats", msgspec.json.encode(self._stats(now)))
         self.report("outbox", *self.outbox_health(memory))
-        if self._tick_at and now - self._tick_at > STALE_SECONDS and self._switches["enabled"]:
+        if self._tick_at and now - self._tick_at > STALE_SECONDS and self._switches["enabled"] and not self._told:
             self.report("source", "stale", f"nothing was judged for {STALE_SECONDS:.0f} s")
 
     def refused(self, count: int, latest: str) -> None:
         """Commands were refused."""
         self.report("commands", "warn", f"{count} refused, the latest said: {latest}")
 
-    def report(self, component: str, level: Level, message: str) -> None:
-        """Publish how a component is, if that is news."""
-        health = self._components.report(component, level, message)
+    def report(self, component: str, level: Level, message: str, state: str = "") -> None:
+        """Publish how a component is, if that is news; with a `state` a live source tells it itself."""
+        self._told = self._told or (component == "source" and bool(state))
+        if component in OF_EACH_SOURCE:
+            component += self._suffix
+        health = self._components.report(component, level, message, state)
         if health is not None:
             self._post.state(f"health/{component}", msgspec.json.encode(health))
 
@@ -111,5 +125,5 @@ class Vitals:
             outbox=self._outbox.accounting() if self._outbox else {},
             outbox_bytes=self._outbox.bytes if self._outbox else 0,
             temperatures=temperatures(),
-            mode="reduced" if self._switches.left_out else "full",
+            mode="reduced" if self._switches.left_out or self._mode != "full" else "full",
         )

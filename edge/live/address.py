@@ -50,6 +50,14 @@ def parse(url: str, *, decoder: str = "ffmpeg") -> Address:
     return OPENINGS[parts.scheme](parts, shown(url))
 
 
+def name_of(url: str) -> str:
+    """Name a source after its file, or after host, path and device of its address: never after a password."""
+    if not is_live(url):
+        return Path(url).stem
+    parts = _split(url)
+    return f"{parts.hostname or ''}{f'-{parts.port}' if parts.port else ''}{parts.path}".strip("/") or parts.scheme
+
+
 def shown(url: str) -> str:
     """Write an address without what must stay secret: its password, and such parts of its query."""
     try:

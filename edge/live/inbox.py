@@ -20,7 +20,7 @@ class Inbox:
         self._room = room
         self._waiting: deque[tuple[str, float, Clip]] = deque()
         self._changed = threading.Condition()
-        self._closed = False
+        self.closed = False
 
     def put(self, source: str, clip: Clip) -> None:
         """Add a clip; the source's oldest makes room for it."""
@@ -32,14 +32,14 @@ class Inbox:
             self._waiting.append((source, time.monotonic(), clip))
             self._changed.notify()
 
-    def get(self) -> tuple[str, float, Clip] | None:
-        """Wait for the next clip: its source, when it came (monotonic), and itself; None once closed."""
+    def get(self, seconds: float | None = None) -> tuple[str, float, Clip] | None:
+        """Wait, at most so long, for a clip: its source, when it came (monotonic), itself; None if there is none."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return None if self._closed else self._waiting.popleft()
+            self._changed.wait_for(lambda: self._waiting or self.closed, seconds)
+            return None if self.closed or not self._waiting else self._waiting.popleft()
 
     def close(self) -> None:
         """Wake who waits, for the last time."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()

@@ -22,11 +22,11 @@ from .clock import Medium
 from .ear import Ear
 from .feed import Feed
 from .ring import Coded, Ring, jpeg, write_clip, write_thumbnail
-from .talk import Begin, End, Look, Order, Picture, Pulse, Report, Save, Saved, Spare, cut, read_order, send
+from .talk import Begin, End, Order, Picture, Pulse, Report, Save, Saved, Show, Spare, cut, read_order, send
 from .watch import State, Watch
 
 PULSE_SECONDS = 0.25
-LOOK_SECONDS = 5.0
+SHOW_SECONDS = 5.0
 """After nobody asked for so long, no more pictures are sent."""
 PREVIEW_WIDTH = 640
 POST_SECONDS = 0.5
@@ -124,7 +124,7 @@ class Reader:
 
     def _obey(self, order: Order) -> None:
         match order:
-            case Look():
+            case Show():
                 self._looked_at = time.monotonic()
             case Save():
                 with self._lock:
@@ -151,7 +151,7 @@ class Reader:
 
     def _show(self) -> None:
         newest = self._newest
-        if newest is not None and time.monotonic() - self._looked_at < LOOK_SECONDS:
+        if newest is not None and time.monotonic() - self._looked_at < SHOW_SECONDS:
             self._newest = None
             self._send(Picture(newest[0], jpeg(newest[1], PREVIEW_WIDTH)))
 

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..clip import Clip
+from ..clip import Clip, Mode
 from ..manifest import ClipSpec
 from ..messages import utc
 from ..sources import SourceError
 from .address import parse
 from .inbox import Inbox
-from .talk import Begin, Cut, End, Look, Order, Picture, Pulse, Report, Save, Saved, Spare, clip, read_report, send
+from .load import Look
+from .talk import Begin, Cut, End, Order, Picture, Pulse, Report, Save, Saved, Show, Spare, clip, read_report, send
 from .watch import State
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class SourceHealth:
     state: State
     message: str
     since: str
-    mode: str = "full"
+    mode: Mode = "full"
     reconnects: int = 0
     dropped_seconds: int = 0
     frames_per_second: float = 0.0
@@ -88,7 +89,7 @@ class LiveSource:
         self.video = sees and addresses[0].microphone is None
         self.audio = hears
         self.name, self.shown = name or addresses[0].name, " + ".join(address.name for address in addresses)
-        self.inbox, self._spec, self._on_health = inbox or Inbox(), spec, on_health
+        self.inbox, self._own, self._on_health = inbox or Inbox(), inbox is None, on_health
         self._begin = Begin(url, sound, decoder, spec, sees=sees, hears=hears, origin=self.origin)
         self._health = SourceHealth("connecting", "is being opened", utc(time.time_ns()))
         self._picture: tuple[bytes, float] | None = None
@@ -113,7 +114,7 @@ class LiveSource:
 
     def preview(self) -> tuple[bytes, float] | None:
         """Give the newest picture as JPEG with its media time; pictures come while somebody asks, after a moment."""
-        self._tell(Look())
+        self._tell(Show())
         return self._picture
 
     def save_clip(
@@ -138,9 +139,9 @@ class LiveSource:
         """Say how the source is now."""
         return replace(self._health, dropped_seconds=self.inbox.dropped[self.name])
 
-    def spare(self, mode: str, *, frames_per_second: int, size: float, thrifty: bool) -> None:
-        """Look at so many pictures a second from the next one on, scaled by `size`; call it `mode`."""
-        self._spare = Spare(frames_per_second, size, thrifty)
+    def spare(self, mode: Mode, look: Look) -> None:
+        """Look at so much from the next second on, and call it `mode`."""
+        self._spare = Spare(look.frames_per_second, look.size, look.thrifty)
         self._tell(self._spare)
         self._health = replace(self._health, mode=mode)
 
@@ -153,7 +154,8 @@ class LiveSource:
         self._thread.join(END_SECONDS)
         self._kill()
         self._thread.join()
-        self.inbox.close()
+        if self._own:
+            self.inbox.close()
 
     # The thread.
 

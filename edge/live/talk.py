@@ -27,7 +27,7 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
     origin: float
 
 
-class Look(msgspec.Struct, frozen=True, tag=True):
+class Show(msgspec.Struct, frozen=True, tag=True):
     """Somebody looks: send pictures for some seconds."""
 
 
@@ -97,7 +97,7 @@ class Saved(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Order: TypeAlias = Begin | Look | Save | Spare | End
+Order: TypeAlias = Begin | Show | Save | Spare | End
 Report: TypeAlias = Cut | Pulse | Picture | Saved
 
 _encoder = msgspec.msgpack.Encoder()

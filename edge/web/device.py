@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from operator import add
 from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
@@ -22,7 +23,7 @@ from ..messages import Stamp, info, utc
 from ..mqtt import MqttPublisher
 from ..remote import RefusedError
 from ..switches import Switches
-from .standing import Card, Media, NodeStanding
+from .standing import LEVELS, Card, Media, NodeStanding
 from .token import token_of
 
 if TYPE_CHECKING:
@@ -44,22 +45,23 @@ class Device:
     media: Mapping[str, Media]
     clips: Clips
     switches: Switches
-    publisher: MqttPublisher | None = None
+    publishers: Sequence[MqttPublisher] = ()
     _began: float = field(default_factory=time.monotonic)
     _components: Components = field(default_factory=Components)
 
     def look(self, quiet: float) -> NodeStanding:
         """Say how the node is that has judged nothing for `quiet` seconds."""
         outbox: dict[str, Accounting] = {}
+        modes = [media.standing().mode for media in self.media.values()]
         self._components.report("process", *self._process(quiet))
-        if (publisher := self.publisher) is not None:
-            self._components.report("broker", *publisher.link)
-            self._components.report("outbox", *publisher.outbox_health)
-            outbox = publisher.outbox.accounting() if publisher.outbox else {}
+        if self.publishers:
+            self._components.report("broker", *max((each.link for each in self.publishers), key=_gravity))
+            self._components.report("outbox", *max((each.outbox_health for each in self.publishers), key=_gravity))
+            outbox = _summed(each.outbox.accounting() for each in self.publishers if each.outbox)
         return NodeStanding(
             parts=self._components.known,
             outbox=outbox,
-            mode="reduced" if self.switches.left_out else "full",
+            mode=next((mode for mode in modes if mode != "full"), "reduced" if self.switches.left_out else "full"),
             uptime_seconds=round(time.monotonic() - self._began, 1),
         )
 
@@ -101,18 +103,32 @@ def open_page(config: Config, device: Device) -> Page:
 def _sayer(config: Config, device: Device) -> Callable[[Feedback, Card], None]:
     """Say what becomes of feedback: published and kept, and the clip placed for retraining; it raises OSError."""
     folder = config.mqtt.folder
-    file = FeedbackFile(folder / f"feedback-{device.stamp.node}.jsonl") if folder and not device.publisher else None
+    leader = next(iter(device.publishers), None)
+    file = FeedbackFile(folder / f"feedback-{device.stamp.node}.jsonl") if folder and leader is None else None
     turn = threading.Lock()
 
     def say(feedback: Feedback, card: Card) -> None:
         with turn:
-            if device.publisher is not None:
-                _wait(device.publisher.feedback(feedback))
+            if leader is not None:
+                _wait(leader.feedback(feedback))
             elif file is not None:
                 file.add(feedback, utc(time.time_ns()))
             device.clips.say(Card(card.event, feedback))
 
     return say
+
+
+def _gravity(health: tuple[Level, str]) -> int:
+    return LEVELS.index(health[0])
+
+
+def _summed(accounts: Iterable[dict[str, Accounting]]) -> dict[str, Accounting]:
+    total: dict[str, Accounting] = {}
+    for account in accounts:
+        for kind, one in account.items():
+            known = astuple(total.get(kind, Accounting()))
+            total[kind] = Accounting(*map(add, known, astuple(one)))
+    return total
 
 
 def _wait(done: Future[None]) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from .. import __version__
-from ..contract import Level
-from ..messages import NANOSECONDS, Message, Tick
+from ..messages import Message, Tick
 from .board import Board
+from .standing import LEVELS
 
-LEVELS: tuple[Level, ...] = ("ok", "warn", "error", "stale")
-LATE_SECONDS = 2.0
-"""A second of a live source that is decided so long after its end is late; alignment alone takes up to one."""
+LATE_MS = 1000.0
+"""A second of a live source that is decided so long after its end is late: the next is over by then."""
 LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OF = ("node", "source")
@@ -48,9 +46,7 @@ class Metrics:
         if isinstance(message, Tick):
             self._seconds.labels(*of).inc()
             self._latency.labels(*of).observe(message.latency_ms["clip_to_decision"] / 1000)
-            standing = self._board.sources["/".join(of)].standing
-            late = time.time_ns() - message.start_ns > (1 + LATE_SECONDS) * NANOSECONDS
-            self._late.labels(*of).inc(late and standing is not None and standing.live)
+            self._late.labels(*of).inc(message.latency_ms.get("end_to_decision", 0) > LATE_MS)
         elif message.type == "new":
             self._events.labels(*of, message.label).inc()
 
@@ -71,7 +67,8 @@ class Metrics:
         )
 
     def _of_sources(self) -> Iterator[Metric]:
-        state = GaugeMetricFamily("touchline_source_state", "1 for the level that holds", labels=(*_OF, "state"))
+        level = GaugeMetricFamily("touchline_source_level", "1 for the level that holds", labels=(*_OF, "level"))
+        state = GaugeMetricFamily("touchline_source_state", "1 for the state that holds", labels=(*_OF, "state"))
         mode = GaugeMetricFamily("touchline_mode", "1 for the mode that holds", labels=(*_OF, "mode"))
         dropped = CounterMetricFamily("touchline_dropped_seconds", "Seconds dropped or missing", labels=_OF)
         reconnects = CounterMetricFamily("touchline_source_reconnects", "Connections made anew", labels=_OF)
@@ -81,8 +78,9 @@ class Metrics:
             of, standing = (source.node, source.source), source.standing
             if standing is None:
                 continue
-            for level in LEVELS:
-                state.add_metric((*of, level), level == standing.level)
+            for one in LEVELS:
+                level.add_metric((*of, one), one == standing.level)
+            state.add_metric((*of, standing.state), 1)
             mode.add_metric((*of, standing.mode), 1)
             dropped.add_metric(of, standing.seconds_dropped)
             reconnects.add_metric(of, standing.reconnects)
@@ -90,10 +88,10 @@ class Metrics:
                 rate.add_metric(of, standing.frames_per_second)
             if standing.av_offset_ms is not None:
                 offset.add_metric(of, standing.av_offset_ms / 1000)
-        yield from (state, mode, dropped, reconnects, rate, offset)
+        yield from (level, state, mode, dropped, reconnects, rate, offset)
 
     def _of_nodes(self) -> Iterator[Metric]:
-        state = GaugeMetricFamily("touchline_part_state", "1 for the level that holds", labels=("node", "part", "state"))
+        state = GaugeMetricFamily("touchline_part_level", "1 for the level that holds", labels=("node", "part", "level"))
         depth = GaugeMetricFamily("touchline_outbox_depth", "Messages that wait", labels=("node", "kind"))
         for name, node in self._board.nodes.items():
             for part, health in node.standing.parts.items():

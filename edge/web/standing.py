@@ -9,8 +9,8 @@ from typing import Protocol
 from ..contract import Accounting, Feedback, Health, Level
 from ..messages import EventMessage
 
-Mode = str
-"""`full`, or what is left out at present."""
+LEVELS: tuple[Level, ...] = ("ok", "warn", "stale", "error")
+"""From good to bad."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class SourceStanding:
     frames_per_second: float | None = None
     av_offset_ms: float | None = None
     av_uncertainty_ms: float | None = None
-    mode: Mode = "full"
+    mode: str = "full"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class NodeStanding:
 
     parts: dict[str, Health] = field(default_factory=dict)
     outbox: dict[str, Accounting] = field(default_factory=dict)
-    mode: Mode = "full"
+    mode: str = "full"
     uptime_seconds: float | None = None
 
 

@@ -10,7 +10,7 @@ import pytest
 from edge.contract import PARAMETERS, TOPICS
 from edge.discovery import BIRTH_TOPIC, discovery
 
-FOUND = discovery("halls/north", "truck1", "cam2", model="sports3-1.4.0")
+FOUND = discovery("halls/north", "truck1", ("cam2",), model="sports3-1.4.0")
 PAYLOAD = json.loads(FOUND.payload)
 # From Home Assistant's pages of each platform: what is required, and what else is used here.
 COMMON = {"platform", "unique_id", "name", "icon", "entity_category", "availability", "qos"}
@@ -81,5 +81,5 @@ def test_the_status_is_seen_while_the_node_is_away():
 
 
 def test_switches_that_a_node_has_not_and_an_absent_policy_are_left_out():
-    few = json.loads(discovery("touchline", "n", "s", model="m", switches=("audio",), policy=False).payload)
+    few = json.loads(discovery("touchline", "n", ("s",), model="m", switches=("audio",), policy=False).payload)
     assert list(few["components"]) == ["s_label", "status", "s_audio"]

@@ -98,7 +98,7 @@ const long = (seconds) => {
   const whole = Math.max(0, Math.round(seconds));
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 };
-const ongoing = ({ event }) => event.type !== "end" && state.nodes[event.node]?.info?.boot === event.boot;
+const ongoing = ({ event }) => event.type !== "end" && state.sources[`${event.node}/${event.source}`]?.tick?.boot === event.boot;
 const length = (event) => (event.media_end === null ? event.seconds : event.media_end - event.media_start);
 const said = (verdict) => !verdict ? "" : { ack: "✓ correct", wrong: "✗ wrong", label: `→ ${verdict.label}` }[verdict.verdict];
 
@@ -112,7 +112,7 @@ function drawSource() {
   drawMinute(source);
 }
 
-function drawDecision({ tick, source, node }) {
+function drawDecision({ tick, source, node, standing }) {
   const box = $("decision");
   box.classList.toggle("unknown", !tick || tick.unknown);
   box.style.setProperty("--hue", tick ? hue(tick.class_index) : "");
@@ -126,6 +126,7 @@ function drawDecision({ tick, source, node }) {
   const on = [...state.events.values()].reverse().find((shown) => ongoing(shown) && shown.event.node === node && shown.event.source === source);
   $("ongoing").textContent = on ? `Event on since ${clock(on.event.start)} (${long(tick.media_start + 1 - on.event.media_start)})` : "No event on";
   announce(tick.label);
+  $("live").dataset.level = standing?.level ?? "ok";
   $("caption").replaceChildren(make("span", { textContent: `${source} · ${timecode(tick.media_start)}` }),
     make("span", { textContent: tick.faults.join("; ") || `decided in ${Math.round(tick.latency_ms.clip_to_decision)} ms` }));
 }
