@@ -44,7 +44,13 @@ class Showing:
 
 
 def show(
-    config: Config, bundle: Bundle, stamp: Stamp, switches: Switches, *, media: Mapping[str, Media], sinks: Sequence[Sink]
+    config: Config,
+    bundle: Bundle,
+    stamp: Stamp,
+    switches: Switches,
+    *,
+    media: Mapping[str, Media],
+    sinks: Sequence[Sink],
 ) -> Showing:
     """Open the page that is configured, if any, for `media` by source; ConfigError where that cannot be.
 

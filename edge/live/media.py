@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
-from ..contract import Level
-from ..sources import SourceError
-from ..web.standing import Picture, SourceStanding
+from edge.contract import Level
+from edge.sources import SourceError
+from edge.web.standing import Picture, SourceStanding
+
 from .source import LiveSource
 
 LEVELS: dict[str, Level] = {"online": "ok", "offline": "error", "stalled": "error"}

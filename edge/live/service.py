@@ -165,14 +165,18 @@ class Service:
         lanes = self.lanes.values()
         media = {lane.stamp.source: lane.media for lane in lanes}
         sinks = [sink for lane in lanes for sink in lane.sinks]
-        self._showing = show(self._config, self.bundle, stamp, self.lanes[stamp.source].switches, media=media, sinks=sinks)
+        self._showing = show(
+            self._config, self.bundle, stamp, self.lanes[stamp.source].switches, media=media, sinks=sinks
+        )
         for lane in lanes:
             lane.showing = self._showing
             lane.sinks += self._showing.sinks
 
     def _publisher(self, lane: Lane, names: Sequence[str]) -> MqttPublisher:
         roles: list[str] = [
-            name for name in self.bundle.manifest.models if (lane.source.audio if name == "audio" else lane.source.video)
+            name
+            for name in self.bundle.manifest.models
+            if (lane.source.audio if name == "audio" else lane.source.video)
         ]
         return MqttPublisher(
             self._config.mqtt,

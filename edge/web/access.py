@@ -38,7 +38,7 @@ HEADERS = {
 
 
 class Gate:
-    """Compares tokens in constant time, gives cookies that only this token could have signed, and counts wrong tries."""
+    """Compares tokens in constant time, gives cookies that only it could have signed, and counts wrong tries."""
 
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
         self._digest = hashlib.sha256(token.encode()).digest()
@@ -143,9 +143,7 @@ def login_page(form: str, status: int = 200, error: str = "") -> Response:
 
 def too_many(pause: int) -> Response:
     """Say that an address has tried too often."""
-    return JSONResponse(
-        {"error": f"too many wrong tokens; try again in {pause} s"}, 429, {"retry-after": str(pause)}
-    )
+    return JSONResponse({"error": f"too many wrong tokens; try again in {pause} s"}, 429, {"retry-after": str(pause)})
 
 
 def _ours(request: Request) -> bool:

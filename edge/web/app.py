@@ -19,8 +19,9 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from ..contract import Feedback, Verdict
-from ..messages import utc
+from edge.contract import Feedback, Verdict
+from edge.messages import utc
+
 from .access import COOKIE, SESSION_SECONDS, Gate, Guarded, login_page, too_many
 from .board import Board
 from .metrics import CONTENT_TYPE, Metrics
@@ -63,7 +64,7 @@ def make_app(site: Site) -> ASGIApp:
     guard = Middleware(Guarded, gate=site.gate, form=form)
     errors: Mapping[type[Exception] | int, Callable[[Request, Exception], Response]] = {HTTPException: _explained}
     routes = [*_files(), *_state(site), *_media(site), *_doors(site, form)]
-    return Starlette(routes=routes, middleware=[guard], exception_handlers=dict(errors))  # type: ignore[arg-type]
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=dict(errors))
 
 
 def _files() -> list[BaseRoute]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ..contract import Feedback, Health
-from ..messages import EventMessage, Info, Message, Tick
+from edge.contract import Feedback, Health
+from edge.messages import Info, Message, Tick
+
 from .standing import Card, NodeStanding, SourceStanding
 
 HISTORY_SECONDS = 60
@@ -134,8 +135,9 @@ class Board:
         if (node := self._node(info.node)) is not None:
             node.info, node.rows = info, rows or node.rows
 
-    def look(self, node: str, source: str, standing: SourceStanding, now: float) -> None:
-        """Note how a source is."""
+    def look(self, name: str, standing: SourceStanding, now: float) -> None:
+        """Note how a source, `node/source`, is."""
+        node, _, source = name.partition("/")
         known = self._source(node, source)
         if known is not None:
             if known.standing is not None and (known.standing.level, known.standing.state) != (

@@ -12,17 +12,18 @@ from dataclasses import astuple, dataclass, field
 from operator import add
 from typing import TYPE_CHECKING
 
-from ..bundle import Bundle
-from ..clips import Clips
-from ..config import Config, ConfigError
-from ..contract import Accounting, Feedback, Level
-from ..feedback import FeedbackFile
-from ..fusion import ClassModelTable
-from ..health import Components
-from ..messages import Stamp, info, utc
-from ..mqtt import MqttPublisher
-from ..remote import RefusedError
-from ..switches import Switches
+from edge.bundle import Bundle
+from edge.clips import Clips
+from edge.config import Config, ConfigError
+from edge.contract import Accounting, Feedback, Level
+from edge.feedback import FeedbackFile
+from edge.fusion import ClassModelTable
+from edge.health import Components
+from edge.messages import Stamp, info, utc
+from edge.mqtt import MqttPublisher
+from edge.remote import RefusedError
+from edge.switches import Switches
+
 from .standing import LEVELS, Card, Media, NodeStanding
 from .token import token_of
 
@@ -89,7 +90,9 @@ def open_page(config: Config, device: Device) -> Page:
         Shop(
             say=_sayer(config, device),
             info=info(device.bundle, stamp, config.events),
-            rows={label: row.modality for label, row in fusion.table.items()} if isinstance(fusion, ClassModelTable) else {},
+            rows={label: row.modality for label, row in fusion.table.items()}
+            if isinstance(fusion, ClassModelTable)
+            else {},
             media=device.media,
             look=device.look,
             events=device.clips.earlier(),

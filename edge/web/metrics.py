@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from .. import __version__
-from ..messages import Message, Tick
+from edge import __version__
+from edge.messages import Message, Tick
+
 from .board import Board
 from .standing import LEVELS
 
@@ -36,7 +37,7 @@ class Metrics:
             buckets=LATENCIES,
             registry=registry,
         )
-        registry.register(self)  # type: ignore[arg-type]
+        registry.register(self)
 
     def take(self, message: Message) -> None:
         """Count a message."""
@@ -91,7 +92,9 @@ class Metrics:
         yield from (level, state, mode, dropped, reconnects, rate, offset)
 
     def _of_nodes(self) -> Iterator[Metric]:
-        state = GaugeMetricFamily("touchline_part_level", "1 for the level that holds", labels=("node", "part", "level"))
+        state = GaugeMetricFamily(
+            "touchline_part_level", "1 for the level that holds", labels=("node", "part", "level")
+        )
         depth = GaugeMetricFamily("touchline_outbox_depth", "Messages that wait", labels=("node", "kind"))
         for name, node in self._board.nodes.items():
             for part, health in node.standing.parts.items():

@@ -16,9 +16,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..config import ConfigError, Web
-from ..contract import Feedback
-from ..messages import Info, Message
+from edge.config import ConfigError, Web
+from edge.contract import Feedback
+from edge.messages import Info, Message
+
 from .access import Gate
 from .app import Site, make_app
 from .board import Board
@@ -32,10 +33,7 @@ REQUEST_SECONDS = 10.0
 TURN_SECONDS = 0.1
 LOOK_SECONDS = 0.5
 CLOSE_SECONDS = 2.0
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 36\r\n\r\ntoo many connections; try again soon"
-)
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +119,7 @@ class Page:
         if self._shop.info is not None:
             self.board.introduce(self._shop.info, dict(self._shop.rows))
         for name, media in self._shop.media.items():
-            self.board.look(*name.split("/"), media.standing(), time.monotonic())
+            self.board.look(name, media.standing(), time.monotonic())
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -148,7 +146,7 @@ class Page:
         while True:
             for name, media in self._shop.media.items():
                 standing = await asyncio.to_thread(media.standing)
-                self.board.look(*name.split("/"), standing, time.monotonic())
+                self.board.look(name, standing, time.monotonic())
             if self._shop.look is not None and self._shop.info is not None:
                 quiet = time.monotonic() - self._heard
                 self.board.look_at_node(self._shop.info.node, await asyncio.to_thread(self._shop.look, quiet))
@@ -167,7 +165,7 @@ class Impatient(H11Protocol):
     """uvicorn's HTTP, for at most so many connections, and for clients that say what they want in time."""
 
     _timer: asyncio.TimerHandle | None = None
-    _answered: object = None
+    _answered: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or refuse at once where there are too many."""

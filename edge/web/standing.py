@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..contract import Accounting, Feedback, Health, Level
-from ..messages import EventMessage
+from edge.contract import Accounting, Feedback, Health, Level
+from edge.messages import EventMessage
 
 LEVELS: tuple[Level, ...] = ("ok", "warn", "stale", "error")
 """From good to bad."""

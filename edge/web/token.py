@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from ..config import ConfigError, Web, state_folder
+from edge.config import ConfigError, Web, state_folder
 
 VARIABLE = "TOUCHLINE_WEB_TOKEN"
 
