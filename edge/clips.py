@@ -82,7 +82,8 @@ class Clips:
             self._complain(str(error) or type(error).__name__)
             return
         pre, post = (round(max(0.0, seconds), 3) for seconds in (event.start - start, end - last))
-        self._links[event.id] = Links(f"{path}/{CLIP}", f"{path}/{THUMB}", pre, post)
+        thumb = f"{path}/{THUMB}" if (folder / THUMB).exists() else None
+        self._links[event.id] = Links(f"{path}/{CLIP}", thumb, pre, post)
 
     def _write(self, card: Card) -> None:
         folder = self._web.clips_folder / card.event.id

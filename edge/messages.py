@@ -100,7 +100,7 @@ class Media:
     """
 
     clip: str
-    thumb: str
+    thumb: str | None
     pre_s: float
     post_s: float
 

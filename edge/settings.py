@@ -21,7 +21,7 @@ def configured(arguments: argparse.Namespace) -> Config:
         threads=arguments.threads or config.threads,
         jsonl=arguments.jsonl or config.jsonl,
         mqtt=_mqtt(config.mqtt, arguments),
-        web=_web(config.web, arguments.web),
+        web=web_settings(config.web, arguments.web),
     )
 
 
@@ -46,7 +46,8 @@ def _sources(config: Config, arguments: argparse.Namespace) -> tuple[Source, ...
     return configured
 
 
-def _web(known: Web, address: str | None) -> Web:
+def web_settings(known: Web, address: str | None) -> Web:
+    """Lay the address of the command line over what is configured."""
     try:
         return replace(known, address=address or known.address)
     except ValueError as error:

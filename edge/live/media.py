@@ -14,8 +14,10 @@ from .source import LiveSource
 LEVELS: dict[str, Level] = {"online": "ok", "offline": "error", "stalled": "error"}
 """What a state is worth; all others are a warning."""
 AWAY = ("offline", "stalled", "connecting")
-SAVE_SECONDS = 1.0
+SAVE_SECONDS = 0.5
 """The judge waits for a clip so long, before an event is announced."""
+SETTLE_SECONDS = 0.5
+"""The reader waits so long for the last packets of a clip: of these we do not ask."""
 
 
 class LiveMedia:
@@ -49,7 +51,8 @@ class LiveMedia:
     def save_clip(self, start: float, end: float, path: Path, thumb_path: Path, *, at: float) -> tuple[float, float]:
         """Write media seconds `start` to `end` and the picture `at` one; return where the clip really lies."""
         try:
-            return self._source.save_clip(start, end, path, thumb_path, at=at).result(SAVE_SECONDS)
+            saved = self._source.save_clip(start, max(start, end - SETTLE_SECONDS), path, thumb_path, at=at)
+            return saved.result(SAVE_SECONDS)
         except (TimeoutError, FutureTimeout):
-            msg = f"{self._source.shown}: no clip within {SAVE_SECONDS:.0f} s"
+            msg = f"{self._source.shown}: no clip within {SAVE_SECONDS} s"
             raise SourceError(msg) from None

@@ -81,7 +81,9 @@ def _files() -> list[BaseRoute]:
 
 def _state(site: Site) -> list[BaseRoute]:
     async def state(_: Request) -> Response:
-        return Response(site.board.snapshot(utc(time.time_ns())), media_type="application/json")
+        return Response(
+            site.board.snapshot(utc(time.time_ns()), pictures=list(site.media)), media_type="application/json"
+        )
 
     async def stream(request: Request) -> Response | EventStream:
         watcher = None if request.method == "HEAD" else site.board.watch()

@@ -195,12 +195,13 @@ class Board:
             wrong += [f"{name}: {part} {health.level}" for part, health in parts if health.level in SERIOUS]
         return wrong
 
-    def snapshot(self, clock: str, events: int = 100) -> bytes:
-        """Write all that a page needs to begin, as JSON; the newest events first."""
+    def snapshot(self, clock: str, *, pictures: Sequence[str] = (), events: int = 100) -> bytes:
+        """Write what a page needs to begin, as JSON, newest events first; `pictures` are the sources that have any."""
         shown = list(reversed(self.events.values()))[:events]
         return msgspec.json.encode(
             {
                 "clock": clock,
+                "pictures": pictures,
                 "nodes": self.nodes,
                 "sources": {
                     name: {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge.bundle import Bundle
 from edge.clips import Clips
-from edge.config import Config, ConfigError
+from edge.config import Config
 from edge.contract import Accounting, Feedback, Level
 from edge.feedback import FeedbackFile
 from edge.fusion import ClassModelTable
@@ -24,6 +24,7 @@ from edge.mqtt import MqttPublisher
 from edge.remote import RefusedError
 from edge.switches import Switches
 
+from .needs import refuse_without_web
 from .standing import LEVELS, Card, Media, NodeStanding
 from .token import token_of
 
@@ -77,11 +78,9 @@ class Device:
 
 def open_page(config: Config, device: Device) -> Page:
     """Open the page that is configured; ConfigError where that cannot be."""
-    try:
-        from .serve import Page, Shop
-    except ModuleNotFoundError as error:
-        msg = f"the page needs {error.name}, which is not installed: pip install 'touchline[web]'"
-        raise ConfigError(msg) from None
+    refuse_without_web()
+    from .serve import Page, Shop
+
     token, where = token_of(config.web)
     stamp, fusion = device.stamp, device.bundle.fusion
     page = Page(

@@ -43,7 +43,8 @@ class Shop:
     """What a page shows: who the node is, the media of its sources by `node/source`, how it is, and earlier events.
 
     `look` is asked twice a second, in a thread, with the seconds since the last message, and may wait for the disk; so
-    may `say`, which takes what a person says of an event further. `rows` are the fusion table's: which modality is trusted for which label.
+    may `say`, which takes what a person says of an event further. `rows` are the fusion table's: which modality is
+    trusted for which label.
     """
 
     say: Callable[[Feedback, Card], None]

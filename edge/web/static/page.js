@@ -12,7 +12,7 @@ const HINT = "A column is a second, its colours the likeliest classes";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
-const state = { sources: {}, nodes: {}, events: new Map(), shown: null, all: false, cards: CARDS, open: null, heard: 0 };
+const state = { sources: {}, nodes: {}, pictures: [], events: new Map(), shown: null, all: false, cards: CARDS, open: null, heard: 0 };
 
 // --- What comes from the device.
 
@@ -41,8 +41,8 @@ async function load() {
   const answer = await fetch("/api/state").catch(() => null);
   if (answer?.status === 401) return location.assign("/login");
   if (!answer?.ok) return;
-  const { clock, nodes, sources, events } = await answer.json();
-  Object.assign(state, { sources, nodes, heard: performance.now(), ahead: Date.parse(clock) - Date.now() });
+  const { clock, nodes, sources, events, pictures } = await answer.json();
+  Object.assign(state, { sources, nodes, pictures, heard: performance.now(), ahead: Date.parse(clock) - Date.now() });
   state.events = new Map(events.reverse().map((shown) => [shown.event.id, shown]));
   if (!state.sources[state.shown]) state.shown = Object.keys(sources)[0] ?? null;
   loaded = true, pause = 1000;
@@ -232,7 +232,8 @@ function drawRuns(ink, history, first, step, scale) {
 
 function picture() {
   const image = $("picture"), next = () => setTimeout(picture, calm.matches ? 1000 : PICTURE_MS);
-  if (document.hidden || !state.shown || document.body.classList.contains("lost")) return next();
+  if (!state.pictures.includes(state.shown)) show(false);
+  if (document.hidden || !state.pictures.includes(state.shown) || document.body.classList.contains("lost")) return next();
   image.onload = () => { show(true); next(); };
   image.onerror = () => { show(false); setTimeout(picture, 2000); };
   image.alt = `Live picture of ${state.sources[state.shown]?.source}`;
@@ -261,7 +262,7 @@ function drawEvents() {
 function card(shown) {
   const { event, verdict } = shown;
   const thumb = make("span", { className: "thumb" });
-  if (event.media) thumb.append(make("img", { src: `${event.media.thumb}?${event.type}`, alt: "", loading: "lazy" }));
+  if (event.media?.thumb) thumb.append(make("img", { src: `${event.media.thumb}?${event.type}`, alt: "", loading: "lazy" }));
   if (ongoing(shown)) thumb.append(make("span", { className: "live", textContent: "ON" }));
   const text = make("span", { className: "text" },
     make("strong", {}, make("span", { textContent: event.label }), make("span", { textContent: percent(event.score) })),
@@ -282,7 +283,7 @@ function open(id) {
   clip.hidden = !event.media;
   $("no-clip").hidden = Boolean(event.media);
   if (event.media) {
-    Object.assign(clip, { src: event.media.clip, poster: event.media.thumb, ariaLabel: `Clip of ${event.label}` });
+    Object.assign(clip, { src: event.media.clip, poster: event.media.thumb ?? "", ariaLabel: `Clip of ${event.label}` });
     if (!calm.matches) clip.play().catch(() => {});
   }
   $("answer").textContent = "";
