@@ -116,17 +116,14 @@ def _copy(container: Any, out: Any, streams: list[Any], span: tuple[float, float
 def _encode(container: Any, out: Any, streams: list[Any], span: tuple[float, float]) -> float:  # noqa: ANN401
     """Decode the span and encode it as H.264 and AAC, stamped from 0 on."""
     start, end = span
-    targets: dict[int, Any] = {}
+    targets = {stream.type == "video": _target(out, stream) for stream in streams}
     for frame in container.decode(streams):
         if frame.time is None or frame.time < start:
             continue
         if frame.time >= end:
             break
-        kind = isinstance(frame, VideoFrame)
-        target = targets.get(kind)
-        if target is None:
-            target = targets[kind] = _video(out, frame) if kind else out.add_stream("aac", rate=frame.sample_rate)
-        time = frame.time - start
+        kind, time = isinstance(frame, VideoFrame), frame.time - start
+        target = targets[kind]
         if kind:
             frame = frame.reformat(target.width, target.height, "yuv420p")  # noqa: PLW2901
             frame.pict_type = 0  # the encoder's choice, not that of the file
@@ -138,9 +135,11 @@ def _encode(container: Any, out: Any, streams: list[Any], span: tuple[float, flo
     return start
 
 
-def _video(out: Any, frame: VideoFrame) -> Any:  # noqa: ANN401
-    stream = out.add_stream(ENCODER, rate=30, options=ENCODER_OPTIONS)
-    width = min(frame.width, MOST_PIXELS)
-    stream.width, stream.height = width // 2 * 2, round(frame.height * width / frame.width) // 2 * 2
-    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", TICK
-    return stream
+def _target(out: Any, stream: Any) -> Any:  # noqa: ANN401 - av streams
+    if stream.type == "audio":
+        return out.add_stream("aac", rate=stream.codec_context.sample_rate)
+    target, codec = out.add_stream(ENCODER, rate=30, options=ENCODER_OPTIONS), stream.codec_context
+    width = min(codec.width, MOST_PIXELS)
+    target.width, target.height = width // 2 * 2, round(codec.height * width / codec.width) // 2 * 2
+    target.pix_fmt, target.codec_context.time_base = "yuv420p", TICK
+    return target
