@@ -42,7 +42,7 @@ class Site:
         self.failure: OSError | None = None
         self.media = StillMedia()
         shop = Shop(self.say, info=made.INFO, rows={"golf": "rgb"}, media={NAME: self.media}, clips=clips)
-        self.page = Page(Web(address="127.0.0.1:0", **settings), TOKEN, shop)
+        self.page = Page(Web(**{"address": "127.0.0.1:0", **settings}), TOKEN, shop)
         self.port = int(self.page.address.rpartition(":")[2])
 
     def say(self, feedback, card: Card) -> None:
