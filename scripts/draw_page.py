@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,25 +32,21 @@ SCREENS: dict[str, dict[str, Any]] = {
 
 def looped(source: Path, target: Path, times: int) -> Path:
     """Write a recording several times over, without decoding."""
-    with av.open(str(target), "w") as out:
-        offset, tracks = 0.0, {}
-        for _ in range(times):
-            with av.open(str(source)) as container:
-                for packet in container.demux():
-                    if packet.dts is None:
-                        continue
-                    kind, shift = packet.stream.type, round(offset / packet.time_base)
-                    tracks.setdefault(kind, None)
-                    if tracks[kind] is None:
-                        tracks = {s.type: out.add_stream_from_template(s) for s in container.streams}
-                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, tracks[kind]
+    with av.open(str(target), "w") as out, av.open(str(source)) as container:
+        tracks = {stream.index: out.add_stream_from_template(stream) for stream in container.streams}
+        for turn in range(times):
+            container.seek(0)
+            for packet in container.demux():
+                if packet.dts is not None and packet.dts >= 0:
+                    shift = round(turn * container.duration / av.time_base / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = tracks[packet.stream.index]
                     out.mux(packet)
-                offset += container.duration / av.time_base
     return target
 
 
 def look(browser: Browser, name: str) -> None:
-    """Log in and take one picture, in few colours so that it stays small."""
+    """Log in and take one picture."""
     context = browser.new_context(**SCREENS[name])
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{PORT}")
@@ -63,11 +60,10 @@ def look(browser: Browser, name: str) -> None:
         page.wait_for_function("() => document.getElementById('clip').currentTime > 5.2")
         page.click("#correct")
         page.wait_for_selector("#answer:has-text('Kept')")
-    target = DOCS / f"{name}.jpg"
-    picture = DOCS / f"{name}.png"
-    page.screenshot(path=picture)
-    cv2.imwrite(str(target), cv2.imread(str(picture)), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    print(f"{name}: png {picture.stat().st_size // 1024} KiB, jpeg {target.stat().st_size // 1024} KiB")
+    target = DOCS / f"{name}.webp"
+    pixels = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    cv2.imwrite(str(target), pixels, [cv2.IMWRITE_WEBP_QUALITY, 80])
+    print(f"{target.relative_to(ROOT)}: {target.stat().st_size // 1024} KiB")
     context.close()
 
 

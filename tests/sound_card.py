@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -54,9 +55,10 @@ class SoundCard:
         tone = (np.sin(2 * np.pi * hertz * at) * 0.5 * 32767).astype("<i2").tobytes()
         command = [program("pacat"), "--playback", "--device=loudspeaker", f"--rate={RATE_HZ}", "--channels=1"]
         player = subprocess.Popen(command, stdin=subprocess.PIPE)
-        player.stdin.write(tone)
-        player.stdin.close()
         self._players.append(player)
+        with contextlib.suppress(BrokenPipeError):  # the server may be killed while it plays
+            player.stdin.write(tone)
+            player.stdin.close()
 
     def _tell(self, *words: str) -> bool:
         return subprocess.run(["pactl", *words], capture_output=True, check=False).returncode == 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from ..config import ConfigError
+from edge.config import ConfigError
 
 SECRETS = ("passphrase", "password", "token", "key", "auth")
 """Parts of a query that are never shown."""
@@ -22,6 +22,7 @@ class Address:
     """What to open: FFmpeg's `target` by demuxer `format` with `options`, or the output of `program` by it.
 
     `name` may be shown: it holds no password. `microphone` is the name of an input, None for what is no microphone.
+    What comes in pieces of some seconds is `paced`: played as it would have come.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Address:
     options: dict[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = ()
     microphone: str | None = None
+    paced: bool = False
 
 
 def is_live(url: str) -> bool:
@@ -150,7 +152,7 @@ def _http(parts: SplitResult, name: str) -> Address:
         options |= {"protocol_whitelist": f"{protocols},crypto", "live_start_index": "-2"}
     if kind == "mpegts":
         options |= MPEGTS
-    return Address(name, urlunsplit(parts), kind, options)
+    return Address(name, urlunsplit(parts), kind, options, paced=kind == "hls")
 
 
 _HTTP_KINDS = {".m3u8": "hls", ".ts": "mpegts", ".mjpg": "mpjpeg", ".mjpeg": "mpjpeg"}
@@ -190,7 +192,7 @@ def _camera(parts: SplitResult, name: str) -> Address:
             msg = f"{name}: {key} cannot be {value!r}; {_CAMERA[key][2]} would be right"
             raise ConfigError(msg)
     options = {_CAMERA[key][0]: value for key, value in asked.items()}
-    return Address(name, parts.path, "v4l2", {"protocol_whitelist": "file", "timestamps": "default", **options})
+    return Address(name, parts.path, "v4l2", {"protocol_whitelist": "file", "input_format": "mjpeg", **options})
 
 
 _CAMERA = {

@@ -15,6 +15,8 @@ JUMP_SECONDS = 1.0
 """Stamps that are off by more than this begin anew."""
 WATCHED_SECONDS = 3.0
 """Delays of so long ago count."""
+BURST_SECONDS = 0.01
+"""Of what comes at once, as in one packet of a transport stream, only the last had to wait for nothing."""
 FOLLOW, MOST_FOLLOW = 0.02, 0.0005
 """Of the least delay a stamp is moved by this share, and by so many seconds at most."""
 
@@ -29,6 +31,8 @@ class _Track:
     usual: float | None = None
 
     def push(self, now: float, delay: float) -> None:
+        if self.delays and now - self.delays[-1][0] < BURST_SECONDS:
+            delay = min(delay, self.delays.pop()[1])
         self.delays.append((now, delay))
         while self.delays[0][0] < now - WATCHED_SECONDS:
             self.delays.popleft()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from ..clip import Packet
-from ..microphone import Block, Microphone, MicrophoneError
-from ..rosaudio import NANOSECONDS, Resampler
+from edge.clip import Packet
+from edge.microphone import Block, Microphone, MicrophoneError
+from edge.rosaudio import NANOSECONDS, Resampler
+
 from .clock import MediaClock, Medium
 from .feed import LONGEST_PAUSE, Taker
 from .ring import Coded

@@ -15,8 +15,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..clip import Packet
-from ..sources import reason
+from edge.clip import Packet
+from edge.sources import reason
+
 from .address import Address
 from .clock import MediaClock, Medium
 from .ring import Coded, Form, form_of
@@ -24,6 +25,7 @@ from .ring import Coded, Form, form_of
 OPEN_SECONDS, READ_SECONDS = 6.0, 2.5
 FIRST_PAUSE, LONGEST_PAUSE, REFUSED_PAUSE = 0.5, 2.0, 20.0
 """Between two attempts; a camera locks who tries a wrong password too often."""
+PACED_SECONDS, HICCUP_SECONDS = 30.0, 0.25
 REFUSED = "user or password is refused"
 
 
@@ -63,6 +65,7 @@ class Feed:
         self.clock: MediaClock[tuple[Any, Form]] = MediaClock()
         self._rate_hz, self._origin = rate_hz, origin
         self._forms: dict[int, Form] = {}
+        self._due: float | None = None
         self._closed = threading.Event()
         self._program: subprocess.Popen[bytes] | None = None
 
@@ -94,7 +97,7 @@ class Feed:
         try:
             with self._opened() as container:
                 streams = self._chosen(container)
-                self.clock, self.came_at = MediaClock(), time.monotonic()
+                self.clock, self.came_at, self._due = MediaClock(), time.monotonic(), None
                 self.connected, self.connections, self.trouble = True, self.connections + 1, ""
                 taker.began(self)
                 self._read(container, streams, taker)
@@ -159,6 +162,7 @@ class Feed:
         while not self._closed.is_set():
             asked = time.monotonic()
             packet = next(packets, None)
+            self._pace(packet)
             now = self.came_at = time.monotonic()
             waited += now - asked
             if now - since > 1:
@@ -167,6 +171,18 @@ class Feed:
                 return
             if packet.size:
                 yield packet, now - self._origin
+
+    def _pace(self, packet: Any) -> None:  # noqa: ANN401 - av.Packet or None
+        """Hold a packet back until it is due; one that is late moves all that follow."""
+        stamp = None if packet is None or packet.dts is None else float(packet.dts * packet.time_base)
+        if not self.address.paced or stamp is None:
+            return
+        now = time.monotonic()
+        early = PACED_SECONDS if self._due is None else self._due + stamp - now
+        if not -HICCUP_SECONDS < early < PACED_SECONDS:
+            self._due = now - stamp
+        elif early > 0:
+            self._closed.wait(early)
 
     def _decode(self, packet: Any, resampler: _Resampler, taker: Taker, now: float) -> None:  # noqa: ANN401 - av.Packet
         try:
@@ -252,4 +268,3 @@ def _explained(error: Exception) -> str:
     if isinstance(error, av.HTTPUnauthorizedError):
         return REFUSED
     return reason(error)
-

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 
-from ..clip import Clip
+from edge.clip import Clip
 
 ROOM = 2
 """Seconds of one source that may wait; a decision about an older one would help nobody."""

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..clip import MODES, Mode
-from ..manifest import Manifest
+from edge.clip import MODES, Mode
+from edge.manifest import Manifest
 
 LATE_SECONDS = 0.7
 """A second that has waited for the judge so long is a sign of overload; so is one that was dropped."""
@@ -50,7 +50,8 @@ class Load:
 
     def __init__(self, modes: Sequence[Mode] = MODES) -> None:
         self._modes, self._at = tuple(modes), 0
-        self._changed, self._calm_since, self._patience = float("-inf"), 0.0, CALM_SECONDS
+        self._changed = self._eased = float("-inf")
+        self._calm_since, self._patience = 0.0, CALM_SECONDS
         self._spent: deque[tuple[float, float]] = deque()
 
     @property
@@ -71,8 +72,10 @@ class Load:
             return False
         if overloaded and self._at < len(self._modes) - 1:
             # Back so soon after looking at more: that was too much, and is tried again later.
-            relapse = now - self._changed < self._patience
-            self._patience = min(2 * self._patience, MOST_CALM_SECONDS) if relapse else CALM_SECONDS
+            if now - self._eased < self._patience:
+                self._patience = min(2 * self._patience, MOST_CALM_SECONDS)
+            elif now - self._changed > self._patience:
+                self._patience = CALM_SECONDS
             return self._change(1, now)
         if self._at > 0 and now - self._calm_since > self._patience:
             return self._change(-1, now)
@@ -81,4 +84,5 @@ class Load:
     def _change(self, by: int, now: float) -> bool:
         self._at += by
         self._changed = self._calm_since = now
+        self._eased = now if by < 0 else self._eased
         return True

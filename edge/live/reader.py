@@ -14,9 +14,10 @@ from typing import Any
 
 import av
 
-from ..clip import Clip, Packet
-from ..sources import reason
-from ..windows import Windower
+from edge.clip import Clip, Packet
+from edge.sources import reason
+from edge.windows import Windower
+
 from .address import parse
 from .clock import Medium
 from .ear import Ear
@@ -99,7 +100,7 @@ class Reader:
         with self._lock:
             self._ring.push(item)
             if item.medium == "video":
-                self._watch.came_picture(self._now())
+                self._watch.came_picture(item.decode_time, self._now())
 
     def decoded(self, packet: Packet, now: float) -> None:
         """Put a picture or a run of sound into its second."""
@@ -184,7 +185,8 @@ class Reader:
             if clip.start <= self._last_start:
                 continue
             self._last_start = clip.start
-            blind, deaf, offset = self._watch.blind(now), self._watch.deaf(now), self._offset()
+            blind = "" if clip.frames is None else self._watch.blind(now)
+            deaf, offset = "" if clip.audio is None else self._watch.deaf(now), self._offset()
             told = replace(
                 clip,
                 frames=None if blind else clip.frames,
@@ -204,7 +206,7 @@ class Reader:
             return Pulse(
                 state=state,
                 message=message,
-                connections=sum(feed.connections for feed in self._feeds),
+                reconnects=sum(max(0, feed.connections - 1) for feed in self._feeds),
                 frames_per_second=self._watch.rate(now),
                 av_offset_ms=None if offset is None else round(1000 * offset[0], 1),
                 av_uncertainty_ms=None if offset is None else round(1000 * offset[1], 1),
@@ -231,6 +233,8 @@ class Reader:
         """By how many seconds sound lags: measured within one stream; two have nothing in common but their arrival."""
         if len(self._feeds) > 1:
             return 0.0, APART_SECONDS
+        if self._watch.slow(self._now()):
+            return None  # a demuxer keeps each picture until the next one begins
         return self._feeds[0].clock.offset()
 
     def _new_windower(self) -> Windower:

@@ -20,6 +20,7 @@ KEEP_SECONDS = 20.0
 MOST_BYTES = 64 * 2**20
 PLAYS = {"video": ("h264", "hevc", "av1", "vp9"), "audio": ("aac", "mp3", "opus")}
 """What browsers play in MP4; anything else is coded anew when it is kept."""
+GAP_SECONDS = 0.05
 TICKS = Fraction(1, 90_000)
 
 
@@ -73,10 +74,14 @@ class Ring:
         keys = [item for item in items if item.medium == "video" and item.key]
         form = next((item.form for item in reversed(keys) if item.time <= end), None)
         keys = [item for item in keys if item.form is form]
-        first = max((item.time for item in keys if item.time <= start), default=min((k.time for k in keys), default=start))
+        first = max(
+            (item.time for item in keys if item.time <= start), default=min((k.time for k in keys), default=start)
+        )
         sound = [item for item in items if item.medium == "audio" and first <= item.time <= end]
         sound = [item for item in sound if item.form is sound[-1].form]
-        pictures = [item for item in items if item.form is form and first <= item.decode_time + 0.5 and item.time <= end]
+        pictures = [
+            item for item in items if item.form is form and first <= item.decode_time + 0.5 and item.time <= end
+        ]
         while pictures and not (pictures[0].key and pictures[0].time >= first):
             pictures.pop(0)
         return sorted([*pictures, *sound], key=lambda item: item.decode_time)
@@ -154,9 +159,13 @@ class _Track:
         else:
             frames = self._decoder.decode(av.Packet(item.data))
         for frame in frames:
-            scale = TICKS if item.medium == "video" else Fraction(1, self._rate_hz)
-            frame.pts = self._last = max(self._last + 1, round((item.time - start) / scale))
-            frame.time_base = scale
+            if item.medium == "video":
+                frame.pts = self._last = max(self._last + 1, round((item.time - start) / TICKS))
+                frame.time_base = TICKS
+            else:  # sound goes on where it was unless some is missing: coders take no overlap
+                at, next_ = round((item.time - start) * self._rate_hz), self._last + 1
+                frame.pts = next_ if abs(at - next_) < GAP_SECONDS * self._rate_hz else max(at, next_)
+                self._last, frame.time_base = frame.pts + frame.samples - 1, Fraction(1, self._rate_hz)
             yield frame
 
 
@@ -173,7 +182,7 @@ def write_thumbnail(clip: Path, at: float, path: Path) -> None:
             return
         container.seek(round(at * av.time_base), backward=True)
         frame = None
-        for frame in container.decode(video=0):  # noqa: B007 - the last one counts
+        for frame in container.decode(video=0):
             if (frame.time or 0) >= at:
                 break
     if frame is not None:

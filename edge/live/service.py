@@ -11,18 +11,19 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from ..bundle import DEMO, Bundle
-from ..clip import Clip, Event, Mode, Second
-from ..config import Config, ConfigError
-from ..config import Source as SourceConfig
-from ..events import Segmenter
-from ..messages import NANOSECONDS, Stamp, event_message, info, tick
-from ..mqtt import MqttPublisher
-from ..pipeline import Pipeline
-from ..runtime import make_stamp, self_test
-from ..showing import Showing, show
-from ..sinks import JsonLines, Sink, deliver
-from ..switches import Switches
+from edge.bundle import DEMO, Bundle
+from edge.clip import Clip, Event, Mode, Second
+from edge.config import Config, ConfigError
+from edge.config import Source as SourceConfig
+from edge.events import Segmenter
+from edge.messages import NANOSECONDS, Stamp, event_message, info, tick
+from edge.mqtt import MqttPublisher
+from edge.pipeline import Pipeline
+from edge.runtime import make_stamp, self_test
+from edge.showing import Showing, show
+from edge.sinks import JsonLines, Sink, deliver
+from edge.switches import Switches
+
 from .address import with_password
 from .inbox import Inbox
 from .load import Load, look, modes_of

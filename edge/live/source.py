@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..clip import Clip, Mode
-from ..manifest import ClipSpec
-from ..messages import utc
-from ..sources import SourceError
+from edge.clip import Clip, Mode
+from edge.manifest import ClipSpec
+from edge.messages import utc
+from edge.sources import SourceError
+
 from .address import parse
 from .inbox import Inbox
 from .load import Look
@@ -118,7 +119,13 @@ class LiveSource:
         return self._picture
 
     def save_clip(
-        self, start: float, end: float, path: str | Path, thumb_path: str | Path | None = None, *, at: float | None = None
+        self,
+        start: float,
+        end: float,
+        path: str | Path,
+        thumb_path: str | Path | None = None,
+        *,
+        at: float | None = None,
     ) -> Future[tuple[float, float]]:
         """Write MP4 of media time `start` to `end`, once that has come, and the picture `at` a time as JPEG.
 
@@ -222,7 +229,7 @@ class LiveSource:
         if pulse is not None:
             self._health = replace(
                 self._health,
-                reconnects=self._restarts + max(0, pulse.connections - 1),
+                reconnects=self._restarts + pulse.reconnects,
                 frames_per_second=pulse.frames_per_second,
                 av_offset_ms=pulse.av_offset_ms,
                 av_uncertainty_ms=pulse.av_uncertainty_ms,

@@ -8,8 +8,9 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from ..clip import Clip
-from ..manifest import ClipSpec
+from edge.clip import Clip
+from edge.manifest import ClipSpec
+
 from .watch import State
 
 # Structs and no dataclasses: only they carry the tag that tells one from the other.
@@ -72,7 +73,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
 
     state: State
     message: str
-    connections: int
+    reconnects: int
     frames_per_second: float
     av_offset_ms: float | None
     av_uncertainty_ms: float | None

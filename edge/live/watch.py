@@ -11,7 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from .clock import Medium
+from .clock import JUMP_SECONDS, Medium
 
 State = Literal[
     "connecting", "online", "offline", "stalled", "no_picture", "no_sound", "black", "frozen", "slow", "silent",
@@ -19,15 +19,19 @@ State = Literal[
 ]  # fmt: skip
 GONE_SECONDS = 2.0
 """A medium from which nothing came for so long is gone."""
-RUN_SECONDS = 2.0
-"""For so long a picture has to be black or still, or sound silent, to be called so."""
+RUN_SECONDS, LATE_SECONDS, PICTURES = 1.5, 0.8, 9
+"""For so long a picture has to be black or still, or sound silent, to be called so; a picture that is late by so much
+counts as slow, as do the latest pictures."""
 LOOK_SECONDS = 0.5
 SAID_SECONDS = 3.0
 """What happens in a moment is said for so long."""
 BLACK_LEVEL, BLACK_SPREAD = 24, 4.0
 """Luma 16 is black in television."""
-STILL_MEAN, STILL_MOST = 0.25, 6
-"""Codecs make a still picture pulse by this much; the noise of a camera is more."""
+STILL_MEAN, STILL_MOST = 1.5, 24
+"""Codecs make a still picture pulse by up to this much; whatever moves in sports footage changes a pixel by 100."""
+STEADY_SECONDS = 1.2
+LINES = 90
+"""So many lines of a picture are looked at."""
 SILENT_PEAK = 1e-4
 """-80 dB of full scale: less than the noise of any microphone that is plugged in."""
 MOST_OFFSET_SECONDS = 0.1
@@ -58,9 +62,11 @@ class Watch:
         self.size: tuple[int, int] | None = None
         self._least_rate = least_rate
         self._came: dict[Medium, float] = {}
-        self._pictures: deque[float] = deque()
-        self._best_rate = 0.0
-        self._looked, self._before = -1.0, None
+        self._pictures: deque[float] = deque(maxlen=PICTURES)
+        self._best_rate = self._picture_at = 0.0
+        self._slow = (float("-inf"), "")
+        self._looked = -1.0
+        self._before: NDArray[np.uint8] | None = None
         self._black, self._still, self._silent = _Run(), _Run(), _Run()
         self._said: dict[State, tuple[float, str]] = {}
         self._offset: tuple[float, float] | None = None
@@ -81,16 +87,20 @@ class Watch:
             self._came.pop(medium, None)
         if "video" in media:
             self._pictures.clear()
+            self._slow = (float("-inf"), "")
             self._best_rate, self._before = 0.0, None
             self._black, self._still = _Run(), _Run()
         if "audio" in media:
             self._silent = _Run()
 
-    def came_picture(self, now: float) -> None:
+    def came_picture(self, stamp: float, now: float) -> None:
         """Count a picture that came, whether it is decoded or not."""
-        self._pictures.append(now)
-        while self._pictures[0] < now - RUN_SECONDS:
-            self._pictures.popleft()
+        if self._pictures and abs(stamp - self._pictures[-1]) > 3 * JUMP_SECONDS:
+            self._pictures.clear()
+        self._pictures.append(stamp)
+        self._picture_at = now
+        if len(self._pictures) == PICTURES:
+            self._best_rate = max(self._best_rate, self.rate(now))
 
     def saw(self, frame: VideoFrame, now: float) -> None:
         """Take a decoded picture."""
@@ -126,61 +136,66 @@ class Watch:
         """Why sound tells nothing at present; empty if it does."""
         return "sound is silent" if self._silent.lasts(now) else ""
 
-    def gone(self, now: float) -> list[Medium]:
-        """The media from which nothing comes."""
-        return sorted(name for name in self.wants if now - self._came.get(name, now) > GONE_SECONDS)
-
     def rate(self, now: float) -> float:
-        """Pictures a second of the last two."""
-        return sum(at > now - RUN_SECONDS for at in self._pictures) / RUN_SECONDS
+        """Pictures a second, by the stamps of the latest, or by how long the next is waited for."""
+        if len(self._pictures) < 3:
+            return 0.0
+        late = now - self._picture_at
+        stamped = (len(self._pictures) - 1) / max(1e-3, max(self._pictures) - min(self._pictures))
+        return min(stamped, 1 / late) if late > LATE_SECONDS else stamped
 
     def state(self, now: float) -> tuple[State, str]:
         """Name what is wrong of a source that is connected, in a word and a sentence."""
-        gone = self.gone(now)
-        if gone and len(gone) == len(self.wants):
+        found = self._gone(now) or self._bad(now) or self._happened(now)
+        return found or ("online", "comes as it should")
+
+    def _gone(self, now: float) -> tuple[State, str] | None:
+        gone = sorted(name for name, at in self._came.items() if now - at > GONE_SECONDS)
+        if not gone:
+            return None
+        if len(gone) == len(self._came):
             return "stalled", f"connected, but nothing has come for {GONE_SECONDS:.0f} s"
-        if gone:
-            return ("no_picture", "no picture comes") if gone == ["video"] else ("no_sound", "no sound comes")
+        return ("no_picture", "no picture comes") if gone == ["video"] else ("no_sound", "no sound comes")
+
+    def _bad(self, now: float) -> tuple[State, str] | None:
         if self._black.lasts(now):
             return "black", "the picture is black"
         if self._still.lasts(now):
-            return "frozen", f"the picture has not changed for {RUN_SECONDS:.0f} s"
-        if slow := self._slow(now):
+            return "frozen", "the picture does not change"
+        if slow := self.slow(now):
             return "slow", slow
-        if self._silent.lasts(now):
-            return "silent", "the sound is silent"
+        return ("silent", "the sound is silent") if self._silent.lasts(now) else None
+
+    def _happened(self, now: float) -> tuple[State, str] | None:
         for name, (at, text) in self._said.items():
             if now - at < SAID_SECONDS:
                 return name, text
-        if self._offset is not None and abs(self._offset[0]) > MOST_OFFSET_SECONDS + self._offset[1]:
-            lag = self._offset[0]
-            return "av_offset", f"sound has come to be {abs(1000 * lag):.0f} ms {'late' if lag > 0 else 'early'}"
-        return "online", "comes as it should"
+        if self._offset is None or abs(self._offset[0]) <= MOST_OFFSET_SECONDS + self._offset[1]:
+            return None
+        lag = self._offset[0]
+        return "av_offset", f"sound has come to be {abs(round(20 * lag)) * 50} ms {'late' if lag > 0 else 'early'}"
 
-    def _slow(self, now: float) -> str:
-        if "video" not in self.wants or not self._pictures:
-            return ""
-        rate = self.rate(now)
-        if self._pictures[-1] - self._pictures[0] > 0.75 * RUN_SECONDS:
-            self._best_rate = max(self._best_rate, rate)
-        elif self._best_rate == 0 or len(self._pictures) > 4:
-            return ""
-        usual = max(self._best_rate, self._least_rate)
-        return f"only {rate:.1f} pictures a second come, not {usual:.0f}" if rate < usual / 2 else ""
+    def slow(self, now: float) -> str:
+        """By how much pictures come too seldom, in a sentence, until they have come well for a while; else empty."""
+        rate, usual = self.rate(now), max(self._best_rate, self._least_rate)
+        if len(self._pictures) > 2 and rate < usual / 2:
+            self._slow = (now, f"pictures come less than half as often as the usual {usual:.0f} a second")
+        # One that comes slowly through a demuxer comes when the next begins: what is told of it is old.
+        return self._slow[1] if now - self._slow[0] < STEADY_SECONDS else ""
 
     def _look(self, luma: NDArray[np.uint8], now: float) -> None:
         black = np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
         self._black.push(now, so=bool(black))
         if self._before is not None and self._before.shape == luma.shape:
             change = np.abs(luma.astype(np.int16) - self._before)
-            self._still.push(now, so=bool(change.mean() < STILL_MEAN and np.percentile(change, 99.9) <= STILL_MOST))
+            self._still.push(now, so=bool(change.mean() < STILL_MEAN and change.max() <= STILL_MOST))
         self._before = luma
 
 
 def _luma(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Every eighth pixel of every eighth line, as it lies in the decoder's memory where it can be read there."""
+    """Some pixels of some lines, `[h, w]`, as they lie in the decoder's memory where that is plain."""
     if frame.format.name not in PLANAR:
-        return frame.reformat(frame.width // 8, frame.height // 8, "gray").to_ndarray()
-    plane = frame.planes[0]
-    lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return lines[: frame.height : 8, : frame.width : 8].copy()
+        frame = frame.reformat(format="gray")
+    step, plane = max(1, frame.height // LINES), frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return np.array(lines[: frame.height : step, : frame.width : step])
