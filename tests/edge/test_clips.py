@@ -101,14 +101,21 @@ class TestKeep:
     def test_goes_on_after_the_end_as_long_as_is_asked(self, clips, video, tmp_path):
         message = lived(clips, Recorded(str(video), paced=False))
         assert message.media.post_s == 2.0
-        assert length(tmp_path / "clips" / message.id / "clip.mp4") == pytest.approx(message.media.pre_s + 4 + 2, abs=0.3)
+        assert length(tmp_path / "clips" / message.id / "clip.mp4") == pytest.approx(
+            message.media.pre_s + 4 + 2, abs=0.3
+        )
 
     def test_stops_when_a_clip_is_long_enough(self, clips, video):
         media = Recorded(str(video), paced=False)
         spans = []
         save = media.save_clip
         media.save_clip = lambda start, end, *paths, at: spans.append((start, end)) or save(start, end, *paths, at=at)
-        for one, reached in [(event("new"), 10), (event("update"), 15), (event("update"), 18), (event("end", 18.0), 20)]:
+        for one, reached in [
+            (event("new"), 10),
+            (event("update"), 15),
+            (event("update"), 18),
+            (event("end", 18.0), 20),
+        ]:
             assert clips.keep(one, media, reached) is not None
         assert spans == [(3.0, 10), (3.0, 15)]
 

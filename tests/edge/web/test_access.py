@@ -39,7 +39,9 @@ class TestCookie:
     def test_is_no_other_tokens(self, gate, clock):
         assert not Gate("another", clock).admits(gate.cookie())
 
-    @pytest.mark.parametrize("change", [lambda c: f"9{c}", lambda c: c[:-1], lambda c: "", lambda c: "..", lambda c: "é"])
+    @pytest.mark.parametrize(
+        "change", [lambda c: f"9{c}", lambda c: c[:-1], lambda c: "", lambda c: "..", lambda c: "é"]
+    )
     def test_that_was_changed_is_none(self, gate, change):
         assert not gate.admits(change(gate.cookie()))
 

@@ -20,7 +20,9 @@ SCREENS = {
     "light": {"color_scheme": "light"},
     "phone": {"width": 390, "height": 844, "device_scale_factor": 2, "color_scheme": "dark"},
 }
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,9 @@ class TestNow:
         assert "sound decides, by the table’s row “badminton” · 1 of 3 agree" in page.inner_text("#why")
         assert [cell(page, "badminton", column) for column in range(4)] == ["83%", "14%", "33%", "83%"]
         bar = page.locator("#classes tr").first.locator("i").first
-        assert bar.evaluate("bar => bar.getBoundingClientRect().width / bar.parentElement.clientWidth") == pytest.approx(0.83, abs=0.01)
+        assert bar.evaluate(
+            "bar => bar.getBoundingClientRect().width / bar.parentElement.clientWidth"
+        ) == pytest.approx(0.83, abs=0.01)
 
     def test_follows_the_stream(self, page, site):
         site.page(replace(made.tick(9, 8.0), label="golf", class_index=2, score=0.91))

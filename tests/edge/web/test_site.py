@@ -108,7 +108,9 @@ class TestBadInput:
     def test_method_is_refused(self, site, method, path):
         assert site.get(path, method, b"" if method != "GET" else None, **BEARER)[0] == 405
 
-    @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nno header\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"])
+    @pytest.mark.parametrize(
+        "sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nno header\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"]
+    )
     def test_that_is_no_http_is_answered_and_closed(self, site, sent):
         with socket.create_connection(("127.0.0.1", site.port), timeout=5) as sock:
             sock.sendall(sent)
@@ -165,7 +167,10 @@ class TestStream:
                 assert time.monotonic() < began + 3
         assert site.get("/healthz")[0] == 503
         assert json.loads(site.get("/healthz")[2])["reasons"] == ["truck1/cam2: stalled"]
-        assert 'touchline_source_level{level="error",node="truck1",source="cam2"} 1.0' in site.get("/metrics", **BEARER)[2].decode()
+        assert (
+            'touchline_source_level{level="error",node="truck1",source="cam2"} 1.0'
+            in site.get("/metrics", **BEARER)[2].decode()
+        )
 
     def test_beyond_the_limit_is_told_when_to_come_again(self, site):
         open_ones = [site.stream() for _ in range(3)]
@@ -237,7 +242,9 @@ class TestSlowClients:
 class TestMetrics:
     def test_are_prometheus_and_count(self, site):
         for seq in (1, 2):
-            site.page(replace(made.tick(seq), latency_ms={"clip_to_decision": 20.0, "end_to_decision": 1500.0 * (seq - 1)}))
+            site.page(
+                replace(made.tick(seq), latency_ms={"clip_to_decision": 20.0, "end_to_decision": 1500.0 * (seq - 1)})
+            )
         site.page(made.event_message())
         settled(site)
         families = list(text_string_to_metric_families(site.get("/metrics", **BEARER)[2].decode()))
