@@ -103,7 +103,7 @@ def test_an_event_is_clicked_judged_and_kept(running, broker, state_home):
 
 def test_feedback_waits_for_the_broker(running, stopped_broker, state_home):
     device = running("run", str(MATCH), "--mqtt", stopped_broker.url, "--quiet")
-    assert until(lambda: device.events(), 60)
+    assert until(device.events, 60)
     event = device.events()[0]["event"]["id"]
     asked = urllib.request.Request(
         f"{device.url}/api/events/{event}/feedback",

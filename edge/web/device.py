@@ -21,6 +21,7 @@ from edge.fusion import ClassModelTable
 from edge.health import Components
 from edge.messages import Stamp, info, utc
 from edge.mqtt import MqttPublisher
+from edge.outbox import OutboxError
 from edge.remote import RefusedError
 from edge.switches import Switches
 
@@ -58,8 +59,12 @@ class Device:
         self._components.report("process", *self._process(quiet))
         if self.publishers:
             self._components.report("broker", *max((each.link for each in self.publishers), key=_gravity))
-            self._components.report("outbox", *max((each.outbox_health for each in self.publishers), key=_gravity))
-            outbox = _summed(each.outbox.accounting() for each in self.publishers if each.outbox)
+            try:
+                health = max((each.outbox_health for each in self.publishers), key=_gravity)
+                outbox = _summed(each.outbox.accounting() for each in self.publishers if each.outbox)
+            except OutboxError as error:
+                health = "error", str(error)
+            self._components.report("outbox", *health)
         return NodeStanding(
             parts=self._components.known,
             outbox=outbox,

@@ -131,11 +131,16 @@ class Page:
 
     async def _serve(self) -> None:
         tasks = [asyncio.create_task(self._turn()), asyncio.create_task(self._look())]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._stop())
         await self._server.serve(sockets=[self._socket])
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_default_executor()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result  # a page that no longer follows must not look as if it did
 
     async def _turn(self) -> None:
         while True:

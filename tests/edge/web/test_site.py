@@ -92,7 +92,7 @@ class TestToken:
 
 class TestBadInput:
     @pytest.mark.parametrize("path", [
-        "/../../../../etc/passwd", "/page.js/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc%2fpasswd",
+        "/../../../../etc/passwd", "/page.js/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2fetc%2fpasswd",
         "/api/events/..%2f..%2f..%2fetc/clip.mp4", "/api/events/%2e%2e/clip.mp4", "/api/events/../clip.mp4",
         "/api/events/x%00/clip.mp4", "/api/sources/../../picture.jpg", "/static/page.js", "//etc/passwd",
     ])  # fmt: skip
@@ -123,7 +123,8 @@ class TestBadInput:
 
     @pytest.mark.parametrize(("body", "status", "names"), [
         (b"{", 422, "truncated"), (b'{"verdict":"maybe"}', 422, "verdict"), (b'{"verdict":"label"}', 422, "label"),
-        (b'{"verdict":"ack","label":"golf"}', 422, "label"), (b'{"verdict":"label","label":"chess"}', 422, "tennis, badminton"),
+        (b'{"verdict":"ack","label":"golf"}', 422, "label"),
+        (b'{"verdict":"label","label":"chess"}', 422, "tennis, badminton"),
         (b'"\xff"', 422, "object"), (b'{"verdict":"\xff"}', 422, "verdict"), (b"x" * 20_000, 413, "16384 bytes"),
     ])  # fmt: skip
     def test_as_feedback_is_explained(self, site, body, status, names):
