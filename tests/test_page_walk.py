@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from brokers import free_port, until
 from browser import chromium, page_of
+from live_media import Sender, make_shows
 
 from cloud_train.recordings import find_recordings
 
@@ -162,3 +163,24 @@ def test_every_device_of_a_broker_has_its_place_on_one_page(running, broker):
         seen.click("#wrong")
         seen.wait_for_selector("#answer:has-text('Kept')")
     assert json.loads(heard.wait("touchline/truck7/feedback"))["verdict"] == "wrong"
+
+
+@pytest.mark.slow
+def test_a_live_source_that_is_unplugged_is_flagged_and_comes_back(running, tmp_path):
+    sender = Sender(make_shows(tmp_path), free_port())
+    try:
+        device = running("run", sender.url, "--quiet")
+        assert until(lambda: level(device) == "ok", 30)
+        assert until(lambda: any(shown["event"]["media"] for shown in device.events()), 40)
+        for order, then, seconds in (("stop", "error", 3.5), ("go", "ok", 5.5)):  # half a second to ask
+            sender.do(order)
+            began = time.monotonic()
+            assert until(lambda then=then: level(device) == then, 15)
+            assert time.monotonic() - began < seconds
+    finally:
+        sender.close()
+
+
+def level(device: Running) -> str:
+    """The level of the only source, as the metrics say."""
+    return re.search(r'source_level{level="(\w+)",[^}]*} 1\.0', device.get("/metrics"))[1]
