@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from .announce import announcements
 from .bag import Bag, is_bag
 from .bundle import DEMO, Bundle
 from .check import check
@@ -35,9 +36,10 @@ CLIPS_AHEAD = 2
 def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = lambda: None) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
-    Raises BundleError, SourceError, MqttError, OutboxError or SinkError before anything is sent, SourceError later
-    only when nothing in the source could be decoded. Events that are open when the media or the process ends, or when
-    it is told to judge nothing, are ended. Live sources have no end; `beat` is called while they are judged.
+    Raises BundleError, SourceError, MqttError, OutboxError, SinkError or what `announcements` raises before anything is
+    sent, SourceError later only when nothing in the source could be decoded. Events that are open when the media or the
+    process ends, or when it is told to judge nothing, are ended. Live sources have no end; `beat` is called while they
+    are judged.
     """
     if config.sources or is_live(config.source.url):
         from .live.service import Service
@@ -54,10 +56,12 @@ def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = l
         realtime = config.source.pace == "realtime"
         media = Recorded(config.source.url, paced=realtime, bag=isinstance(source, Bag))
         sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source, switches)]
-        showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
-        sinks += showing.sinks
         for sink in sinks:
             stack.callback(sink.close)
+        showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
+        for sink in showing.sinks:
+            stack.callback(sink.close)
+        sinks = [*sinks, *showing.sinks]
         segmenter = Segmenter(config.events, stamp.boot)
         to_message = stamper(stamp)
         packets = media.watching(paced(source) if realtime else source)
@@ -120,6 +124,8 @@ def _configured_sinks(
     config: Config, bundle: Bundle, stamp: Stamp, source: Source | Bag, switches: Switches
 ) -> list[Sink]:
     sinks: list[Sink] = []
+    if config.announce.language:
+        sinks.append(announcements(config.announce, bundle.manifest.labels))
     if config.jsonl:
         sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"]))
     if config.mqtt.url:

@@ -1,1 +1,1 @@
-"""Subcommands of `touchline`, one topic a file."""
+"""Subcommands of `touchline`, a file for each topic."""
