@@ -137,6 +137,8 @@ def usage(pid: int) -> dict[str, float]:
     found = {"mib": 0.0, "threads": 0.0, "files": 0.0}
     for each in tree(pid):
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{each}/status").read_text().splitlines())
+        if "RssAnon" not in status:
+            continue  # it has just ended
         found["mib"] += int(status["RssAnon"].split()[0]) / 1024
         found["threads"] += int(status["Threads"])
         found["files"] += len(list(Path(f"/proc/{each}/fd").iterdir()))

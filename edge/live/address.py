@@ -48,7 +48,7 @@ def parse(url: str, *, decoder: str = "ffmpeg") -> Address:
     if decoder != "ffmpeg":
         from .jetson import gstreamer
 
-        return gstreamer(parts, shown(url), decoder)
+        return gstreamer(parts, shown(url))
     return OPENINGS[parts.scheme](parts, shown(url))
 
 

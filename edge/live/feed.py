@@ -62,9 +62,10 @@ class Feed:
         self.connected, self.trouble, self.thrifty = False, "", False
         self.connections = self.undecodable = self.lost = 0
         self.busy, self.came_at = 0.0, time.monotonic()
-        self.clock: MediaClock[tuple[Any, Form]] = MediaClock()
+        self.clock: MediaClock[tuple[Any, Form | None]] = MediaClock()
         self._rate_hz, self._origin = rate_hz, origin
         self._forms: dict[int, Form] = {}
+        self._decoded: set[int] = set()
         self._due: float | None = None
         self._closed = threading.Event()
         self._program: subprocess.Popen[bytes] | None = None
@@ -126,20 +127,22 @@ class Feed:
             raise FeedError(pipe.trouble or "what comes cannot be read as media") from None
 
     def _chosen(self, container: Any) -> list[Any]:  # noqa: ANN401 - av.InputContainer
-        first: dict[str, Any] = {}
-        for stream in container.streams:
-            if stream.type in self.media:
-                first.setdefault(stream.type, stream)
-        if not first:
+        """Choose what is decoded and what is kept: the same stream, unless a hardware decoder sends pictures beside."""
+        found = [stream for stream in container.streams if stream.type in self.media]
+        raw = [stream for stream in found if stream.codec_context.name == "rawvideo"]
+        decoded = {stream.type: stream for stream in [*reversed(found), *raw]}
+        kept = {stream.type: stream for stream in reversed([each for each in found if each not in raw] or found)}
+        if not decoded:
             msg = f"brings no {' or '.join('picture' if m == 'video' else 'sound' for m in sorted(self.media))}"
             raise FeedError(msg)
-        self.brings = self.media & first.keys()
-        self._forms = {stream.index: form_of(stream) for stream in first.values()}
-        if (video := first.get("video")) is not None:
+        self.brings = self.media & decoded.keys()
+        self._forms = {stream.index: form_of(stream) for stream in kept.values()}
+        self._decoded = {stream.index for stream in decoded.values()}
+        if (video := decoded.get("video")) is not None:
             # More threads hold pictures back and cost a little; one decodes 1080p in real time.
             video.thread_type = "SLICE"
             video.codec_context.thread_count = 1 if video.codec_context.height <= 1088 else 2
-        return list(first.values())
+        return [stream for stream in found if stream.index in self._decoded | self._forms.keys()]
 
     def _read(self, container: Any, streams: list[Any], taker: Taker) -> None:  # noqa: ANN401 - av.InputContainer
         resampler = _Resampler(self._rate_hz)
@@ -148,10 +151,11 @@ class Feed:
             if stamp is None:  # a server's first packets may have none; the decoder needs them all the same
                 self._decode(packet, resampler, taker, now)
                 continue
-            seconds, form = float(stamp * packet.time_base), self._forms[packet.stream_index]
+            seconds, form = float(stamp * packet.time_base), self._forms.get(packet.stream_index)
             for shift, (moved, then) in self.clock.push(packet.stream.type, seconds, now, (packet, form)):
                 _move(moved, shift)
-                taker.coded(_coded(moved, then))
+                if then is not None:
+                    taker.coded(_coded(moved, then))
                 self._decode(moved, resampler, taker, now)
             if packet.stream.type == "video":
                 packet.stream.codec_context.skip_frame = "NONREF" if self.thrifty else "DEFAULT"
@@ -185,6 +189,8 @@ class Feed:
             self._closed.wait(early)
 
     def _decode(self, packet: Any, resampler: _Resampler, taker: Taker, now: float) -> None:  # noqa: ANN401 - av.Packet
+        if packet.stream_index not in self._decoded:
+            return
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -200,9 +206,8 @@ class Feed:
 
     def _fit(self, index: int, frame: av.VideoFrame) -> None:
         """Pictures of another size do not fit the form that the connection began with."""
-        form = self._forms[index]
-        size = (frame.width, frame.height)
-        if form.size != size:
+        form, size = self._forms.get(index), (frame.width, frame.height)
+        if form is not None and form.size != size:
             self._forms[index] = replace(form, size=size, as_it_is=False)
 
 

@@ -32,6 +32,7 @@ class Form:
     codec: str
     size: tuple[int, int]
     rate_hz: int
+    layout: str
     extradata: bytes | None
     as_it_is: bool = True
 
@@ -92,8 +93,8 @@ def form_of(stream: Any) -> Form:  # noqa: ANN401 - av.Stream
     template = av.open(io.BytesIO(), "w", format="matroska").add_stream_from_template(stream)
     codec = stream.codec_context
     if stream.type == "video":
-        return Form(template, codec.name, (codec.width, codec.height), 0, codec.extradata)
-    return Form(template, codec.name, (0, 0), codec.sample_rate, codec.extradata)
+        return Form(template, codec.name, (codec.width, codec.height), 0, "", codec.extradata)
+    return Form(template, codec.name, (0, 0), codec.sample_rate, codec.layout.name, codec.extradata)
 
 
 def write_clip(items: Sequence[Coded], path: Path, rate_hz: int) -> tuple[float, float]:
@@ -129,6 +130,8 @@ class _Track:
         if form is not None:
             self._decoder = av.CodecContext.create(form.codec, "r")
             self._decoder.extradata = form.extradata
+            if item.medium == "audio":
+                self._decoder.sample_rate, self._decoder.layout = form.rate_hz, form.layout
         if item.medium == "video":
             assert form is not None
             self._encoder = output.add_stream("libx264", rate=30, options={"preset": "ultrafast"})

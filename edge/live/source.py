@@ -34,8 +34,9 @@ from .watch import State
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-HUNG_SECONDS = 2.5
-"""A reader that says nothing for so long is ended."""
+QUIET_SECONDS, HUNG_SECONDS = 2.5, 8.0
+"""A reader that says nothing for so long is said to stall, and is ended: a machine may just be busy."""
+START_SECONDS = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 4.0
 END_SECONDS = 1.0
 """So long a reader may take to end by itself."""
@@ -206,10 +207,16 @@ class LiveSource:
 
     def _listen(self) -> None:
         assert self._connection is not None
-        patience = 10.0
-        while self._connection.poll(patience):
+        patience = START_SECONDS
+        while self._connection.poll(patience) or self._wait():
             self._take(read_report(self._connection))
-            patience = HUNG_SECONDS
+            patience = QUIET_SECONDS
+
+    def _wait(self) -> bool:
+        """Say that the reader is quiet, and give it some more time."""
+        assert self._connection is not None
+        self._note("stalled", "its reader does not answer")
+        return self._connection.poll(HUNG_SECONDS - QUIET_SECONDS)
 
     def _take(self, report: Report) -> None:
         match report:

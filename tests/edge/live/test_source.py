@@ -163,7 +163,8 @@ def test_a_reader_that_crashes_or_hangs_is_started_anew_and_time_goes_on(live, s
     assert middle.start > before.start
     hung = source._process
     os.kill(hung.pid, signal.SIGSTOP)
-    assert until(lambda: source.health().state == "offline", 3.2), source.health()
+    assert until(lambda: source.health().state == "stalled", 3.2), source.health()
+    assert until(lambda: source.health().state == "offline", 8), source.health()
     assert hung.poll() is not None or until(lambda: hung.poll() is not None, 2)
     assert until(lambda: source.health().state == "online", 10)
     assert source.health().reconnects == 2
