@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +37,7 @@ class Clips:
         self._whole: set[str] = set()
         self._links: dict[str, Links] = {}
         self._complaint = ""
+        self._turn, self._placing = threading.Lock(), ThreadPoolExecutor(1, "retraining")
 
     def __str__(self) -> str:
         return f"clips {self._web.clips_folder}"
@@ -55,16 +58,23 @@ class Clips:
     def __call__(self, message: Message) -> None:
         """Keep an event's message beside its clip."""
         if isinstance(message, EventMessage) and message.media is not None and not message.replay:
-            known = read_card(self._web.clips_folder / message.id)
-            self._write(Card(message, known.verdict if known else None))
+            with self._turn:
+                known = read_card(self._web.clips_folder / message.id)
+                card = Card(message, known.verdict if known else None)
+                self._write(card)
+            if card.verdict is not None:  # the clip has grown; encoding must not hold up who judges
+                self._placing.submit(self._place, card)
 
     def say(self, card: Card) -> None:
         """Keep what a person says of an event, and put its clip among those for retraining, or take it away."""
         if card.event.media is not None:
-            self._write(card)
+            with self._turn:
+                self._write(card)
+            self._placing.submit(self._place, card).result()
 
     def close(self) -> None:
-        """Nothing to finish."""
+        """Finish what is being encoded."""
+        self._placing.shutdown()
 
     def earlier(self, most: int = 100) -> tuple[Card, ...]:
         """What is kept of earlier events, oldest first."""
@@ -89,8 +99,13 @@ class Clips:
         folder = self._web.clips_folder / card.event.id
         with draft(folder / CARD) as part:
             part.write_bytes(msgspec.json.encode(card))
-        if card.verdict is not None:
-            place(card, folder / CLIP, self._web.retraining_folder)
+
+    def _place(self, card: Card) -> None:
+        try:
+            place(card, self._web.clips_folder / card.event.id / CLIP, self._web.retraining_folder)
+        except (OSError, av.FFmpegError) as error:
+            self._complain(f"not placed for retraining: {error}")
+            raise OSError(str(error)) from None
 
     def _complain(self, why: str) -> None:
         if why != self._complaint:

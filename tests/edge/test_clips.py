@@ -173,6 +173,7 @@ class TestRetraining:
         clips.say(Card(message, Feedback(id=message.id, verdict="ack")))
         last = event("end", 12.0, 4)
         clips(messages.event_message(last, made.STAMP, 2, clips.keep(last, media, 14.0)))
+        clips.close()
         assert length(tmp_path / "retraining" / self.placed(tmp_path)[0]) == pytest.approx(4.0, abs=0.15)
 
 
