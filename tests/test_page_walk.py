@@ -126,11 +126,11 @@ def test_feedback_waits_for_the_broker(running, stopped_broker, state_home):
 
 def test_a_token_is_made_once_and_kept_for_its_owner(running, state_home):
     file = state_home / "touchline" / "web-token"
-    first = running("run", str(MATCH), "--quiet", token=None).end()
+    first = running("run", str(MATCH), "--quiet", token=None).process.stderr.readline()
     token = file.read_text().strip()
     assert f"the token is {token}" in first
     assert file.stat().st_mode & 0o777 == 0o600
-    second = running("run", str(MATCH), "--quiet", token=None).end()
+    second = running("run", str(MATCH), "--quiet", token=None).process.stderr.readline()
     assert token not in second
     assert str(file) in second
 

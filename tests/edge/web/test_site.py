@@ -125,7 +125,7 @@ class TestBadInput:
         (b"{", 422, "truncated"), (b'{"verdict":"maybe"}', 422, "verdict"), (b'{"verdict":"label"}', 422, "label"),
         (b'{"verdict":"ack","label":"golf"}', 422, "label"),
         (b'{"verdict":"label","label":"chess"}', 422, "tennis, badminton"),
-        (b'"\xff"', 422, "object"), (b'{"verdict":"\xff"}', 422, "verdict"), (b"x" * 20_000, 413, "16384 bytes"),
+        (b'"\xff"', 422, "object"), (b'{"verdict":"\xff"}', 422, "utf-8"), (b"x" * 20_000, 413, "16384 bytes"),
     ])  # fmt: skip
     def test_as_feedback_is_explained(self, site, body, status, names):
         site.page(made.event_message())
