@@ -4,6 +4,9 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
 UV_VERSION := 0.13.9
+# RLlib's. Not in locks/: the registry's default is a build for GPUs of gigabytes, and pip takes the small one for CPUs
+# where it is offered (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL). The version is the newest that RLlib was tested with.
+TORCH_VERSION := 2.13.0
 BIN := .venv/bin
 # What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, judges of sound, what
 # MuJoCo draws on, a browser.
@@ -21,7 +24,7 @@ help: ## Show this list
 demo: .venv/.demo ## Detect events in a sample recording and see them arrive over MQTT
 	@$(BIN)/python examples/demo.py
 
-test: .venv/.dev ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
+test: .venv/.torch ## All checks and all tests, files untouched; one part: make test PYTEST_ARGS="-k windows"
 	@scripts/apt-need $(PROGRAMS)
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	$(STEP) "Format"
@@ -76,6 +79,12 @@ clean: ## Remove what make made, the environment too
 	$(STEP) "Installing locks/$*.txt (once; about $(SIZE))"
 	@$(BIN)/uv pip install --python .venv --require-hashes -r $<
 	@$(BIN)/uv pip install --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# pip keeps what locks/dev.txt has installed: all that PyTorch needs beside itself is there.
+.venv/.torch: .venv/.dev Makefile
+	$(STEP) "Installing PyTorch (once; 200 MB to download where there is a build for CPUs)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION)
 	@touch $@
 
 .venv-ros/.ready: locks/ros.txt pyproject.toml scripts/relocate-ros | $(BIN)/uv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -127,7 +128,23 @@ def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the mod
         raise DataError(msg) from None
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_agent_register_timeout_ms", "100000")  # its 15 s are too few on a busy machine
         elsewhere = "RAY_ADDRESS" in os.environ
-        own: dict[str, Any] = {} if elsewhere or processors is None else {"num_cpus": processors}
+        # Not one that somebody else started here; and it listens on this machine only.
+        here = {"address": "local", "num_cpus": processors, "_node_ip_address": "127.0.0.1"}
+        own: dict[str, Any] = {} if elsewhere else here
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING, **own)
     return ray
+
+
+@contextlib.contextmanager
+def ray_of_our_own(processors: int) -> Iterator[Any]:
+    """Give Ray as `ray_cluster` does; leave it afterwards, unless somebody was connected before."""
+    import ray
+
+    connected = ray.is_initialized()
+    try:
+        yield ray_cluster(processors)
+    finally:
+        if not connected:
+            ray.shutdown()

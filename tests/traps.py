@@ -27,3 +27,15 @@ class Trap(Watched):
                     time.sleep(60)
                 self._refuse("is not well")
         return super().step(action)
+
+
+class Unfit(FollowTarget):
+    """Earns NaN in the third step."""
+
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        self.steps = getattr(self, "steps", 0) + 1
+        return observation, float("nan") if self.steps == 3 else reward, *rest
+
+
+gymnasium.register("Unfit-v0", entry_point=Unfit, max_episode_steps=200, disable_env_checker=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from edge.commands import Commands, add_command, positive
 
-TASKS = "ObjectTracker-v0, FollowTarget-v0, FollowEvent-v0, or package.module:Name-v0"
+from .policy_ray import TASKS, add_search, add_simulate, learner_address, option, seconds
 
 
 def add_rl(commands: Commands) -> None:
@@ -25,7 +23,7 @@ def add_rl(commands: Commands) -> None:
         epilog="example: touchline-train rl train --env FollowTarget-v0 --out runs/follow",
     )
     steps = rl.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_export, add_evaluate, add_video, add_check):
+    for add in (_add_train, add_simulate, add_search, _add_export, add_evaluate, add_video, add_check):
         add(steps)
 
 
@@ -38,7 +36,7 @@ def _add_train(steps: Commands) -> None:
         "touchline-train rl train --env FollowTarget-v0 --budget 60 --out runs/follow",
     )
     train.add_argument("--env", required=True, metavar="NAME", help=TASKS)
-    train.add_argument("--budget", type=_seconds, metavar="SECONDS", help="of training (default: 60; 900 for pictures)")
+    train.add_argument("--budget", type=seconds, metavar="SECONDS", help="of training (default: 60; 900 for pictures)")
     train.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="Keras here, or RLlib (default: local)"
     )
@@ -60,6 +58,13 @@ def _add_train(steps: Commands) -> None:
         default=[],
         metavar="K=V",
         help="of the environment, such as moving=true",
+    )
+    train.add_argument(
+        "--external",
+        type=learner_address,
+        metavar="[HOST:]PORT",
+        help="with --engine ray: jobs are started by `rl simulate` and connect here, the next one to the port"
+        " after it, and so on (default host: 127.0.0.1; only in a network that you trust)",
     )
     _settings_options(train)
 
@@ -100,6 +105,7 @@ def _add_export(steps: Commands) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     from cloud_train import stop
     from cloud_train.backend import load_simulation, load_tensorflow
+    from cloud_train.recordings import DataError
     from cloud_train.rl.settings import BUDGET_SECONDS, Settings, settings_for
 
     load_simulation()
@@ -109,8 +115,15 @@ def _train(arguments: argparse.Namespace) -> int:
     load_tensorflow()
     from cloud_train.rl.train import Wanted, train
 
+    if arguments.external is not None and arguments.engine != "ray":
+        msg = "--external: simulation jobs connect to the engine ray; add --engine ray"
+        raise DataError(msg)
     if arguments.engine == "ray":
-        from cloud_train.rl.rllib import train
+        from functools import partial
+
+        from cloud_train.rl import rllib
+
+        train = partial(rllib.train, external=arguments.external)
     given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
     settings = settings_for(arguments.env, **given)
     budget = arguments.budget or BUDGET_SECONDS.get(arguments.env, 60.0)
@@ -141,26 +154,3 @@ def _export(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     sys.stdout.write(describe(bundle))
     return 0
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        msg = f"{text!r} is not a number of seconds above 0"
-        raise argparse.ArgumentTypeError(msg)
-    return seconds
-
-
-def option(text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE of an environment; the value is JSON where it can be."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        msg = f"{text!r} is not NAME=VALUE"
-        raise argparse.ArgumentTypeError(msg)
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

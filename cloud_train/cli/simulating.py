@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.commands import RUN_ERROR, Commands, add_command, positive
 
-from .policies import TASKS, option
+from .policy_ray import TASKS, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
