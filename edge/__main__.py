@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .cli import say, voices
+from .cli import say, voices, web
 from .cli.figures import write_json, write_text
 from .commands import (
     RUN_ERROR,
@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
         _add_simulate,
         say.add,
         voices.add,
+        web.add,
     ):
         add(commands)
     return top
@@ -115,6 +116,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument("--bundle", metavar="DIR", help="models to use (default: the shipped demo bundle)")
     run.add_argument("--mqtt", metavar="URL", help="mqtt[s]://[user[:password]@]host[:port][/base]")
     run.add_argument("--jsonl", metavar="FILE", help="write every message to this file, one JSON a line")
+    run.add_argument("--web", metavar="HOST:PORT", help="show a page there, with the token that is printed")
     run.add_argument("--pace", choices=("realtime", "fast"), help="as a live source would come, or as fast as possible")
     run.add_argument(
         "--threads",

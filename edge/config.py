@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ else:
 
 Pace = Literal["realtime", "fast"]
 MEMORY_ONLY = "none"
+MOST_STREAMS = 200
+"""Open streams of the page: each is a connection, and the page takes 256."""
 
 
 class ConfigError(Exception):
@@ -91,10 +94,59 @@ class Mqtt:
         """Where the outbox is; None: in memory only."""
         if self.outbox == MEMORY_ONLY:
             return None
-        if self.outbox:
-            return Path(self.outbox).expanduser()
-        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        return Path(state).expanduser() / "touchline"
+        return Path(self.outbox).expanduser() if self.outbox else state_folder()
+
+
+@dataclass(frozen=True)
+class Web:
+    """The page, at `address` (`HOST:PORT` or `PORT`; empty: none), and the clips of events that it shows.
+
+    The token is in TOUCHLINE_WEB_TOKEN, else in `token_file`, else made and kept beside the outbox. `certificate` and
+    `key` are PEM files: the page is https then. `streams` browsers may watch at once. Clips are in the folder `clips`,
+    from `pre_seconds` before an event to `post_seconds` after it, `clip_seconds` of the event at most (a live source
+    remembers 20 s); those that a person has judged are in `retraining`, in a folder for each label.
+    """
+
+    address: str = ""
+    token_file: str = ""
+    certificate: str = ""
+    key: str = ""
+    streams: int = 32
+    clips: str = ""
+    pre_seconds: float = 5.0
+    post_seconds: float = 2.0
+    clip_seconds: float = 10.0
+    retraining: str = ""
+
+    def __post_init__(self) -> None:
+        if self.address:
+            _ = self.place
+        if not 1 <= self.streams <= MOST_STREAMS:
+            msg = f"streams: must be 1 to {MOST_STREAMS}, not {self.streams}"
+            raise ValueError(msg)
+        for name, most in (("pre_seconds", 20), ("post_seconds", 20), ("clip_seconds", 120)):
+            if not 0 <= getattr(self, name) <= most:
+                msg = f"{name}: must be 0 to {most} seconds, not {getattr(self, name)}"
+                raise ValueError(msg)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of `address`."""
+        host, _, port = self.address.rpartition(":")
+        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535 or (":" in host and host[0] + host[-1] != "[]"):
+            msg = f"address: must be HOST:PORT or PORT, such as 127.0.0.1:8080, not {self.address!r}"
+            raise ValueError(msg)
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+    @property
+    def clips_folder(self) -> Path:
+        """Where clips are."""
+        return Path(self.clips).expanduser() if self.clips else state_folder() / "clips"
+
+    @property
+    def retraining_folder(self) -> Path:
+        """Where judged clips are."""
+        return Path(self.retraining).expanduser() if self.retraining else state_folder() / "retraining"
 
 
 @dataclass(frozen=True)
@@ -145,8 +197,15 @@ class Config:
     threads: int = 0
     jsonl: str = ""
     mqtt: Mqtt = field(default_factory=Mqtt)
+    web: Web = field(default_factory=Web)
     events: SegmenterConfig = field(default_factory=SegmenterConfig)
     announce: Announce = field(default_factory=Announce)
+
+
+def state_folder() -> Path:
+    """Where a device keeps what must survive a restart."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "touchline"
 
 
 def read_config(path: str | Path) -> Config:

@@ -150,6 +150,19 @@ class Control:
             return self._refuse(levels, str(error))
         return None
 
+    def keep(self, feedback: Feedback) -> None:
+        """Keep what a person says of an event; RefusedError says why that cannot be."""
+        if self._reach is not None:
+            self._reach.feedback(feedback)
+        if self._feedback is None:
+            msg = "this node keeps nothing on its disk, so no feedback either"
+            raise RefusedError(msg)
+        try:
+            self._feedback.add(feedback, utc(time.time_ns()))
+        except OSError as error:
+            msg = f"could not be kept ({(error.strerror or str(error)).lower()})"
+            raise RefusedError(msg) from None
+
     def close(self) -> None:
         """Publish that nothing is judged any more."""
         for role in self._roles:
@@ -176,7 +189,7 @@ class Control:
             case StopPolicy():
                 self._stop()
             case Feedback():
-                self._keep(command)
+                self.keep(command)
             case ModelDesired():
                 self._wish(command)
             case Question():
@@ -203,18 +216,6 @@ class Control:
     def _say_role(self, role: str) -> None:
         on = self.switches[role] and self.switches["enabled"]
         self._post.state(f"{self._stamp.source}/status/{role}", "online" if on else "disabled")
-
-    def _keep(self, feedback: Feedback) -> None:
-        if self._reach is not None:
-            self._reach.feedback(feedback)
-        if self._feedback is None:
-            msg = "this node keeps nothing on its disk, so no feedback either"
-            raise RefusedError(msg)
-        try:
-            self._feedback.add(feedback, utc(time.time_ns()))
-        except OSError as error:
-            msg = f"could not be kept ({(error.strerror or str(error)).lower()})"
-            raise RefusedError(msg) from None
 
     def _wish(self, desired: ModelDesired) -> None:
         stamp = self._stamp

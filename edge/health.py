@@ -45,6 +45,11 @@ class Components:
     def __init__(self) -> None:
         self._known: dict[str, Health] = {}
 
+    @property
+    def known(self) -> dict[str, Health]:
+        """How every component is that was reported."""
+        return dict(self._known)
+
     def report(self, component: str, level: Level, message: str, state: str = "") -> Health | None:
         """Say how a component is; `since` stays while its level and its state do."""
         known = self._known.get(component)

@@ -91,6 +91,20 @@ class Model:
     quant: str
 
 
+@dataclass(frozen=True)
+class Media:
+    """Where the page of the node has the clip and the picture of an event: paths below its address.
+
+    The clip begins `pre_s` seconds before the event and goes on `post_s` seconds after what is known of it; both are
+    written before they are said.
+    """
+
+    clip: str
+    thumb: str | None
+    pre_s: float
+    post_s: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tick:
     """The decision for one second of media; `seq` counts the ticks of one boot.
@@ -132,7 +146,8 @@ class EventMessage:
 
     `seq` counts the events' messages of one boot, so (node, boot, seq) names a message and a hole is a loss.
     `start` and `end` are UTC; `media_start` and `media_end` are seconds since the start of the media;
-    `seconds` is how many of them support the label; `fusion` and `faults` are those of the latest.
+    `seconds` is how many of them support the label; `fusion` and `faults` are those of the latest. `media` is there
+    where the node keeps clips.
     """
 
     schema: Literal["event/1"] = "event/1"
@@ -161,6 +176,7 @@ class EventMessage:
     model: Model
     latency_ms: dict[str, float]
     faults: tuple[str, ...] = ()
+    media: Media | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +226,7 @@ def tick(second: Second, stamp: Stamp, seq: int) -> Tick:
     )
 
 
-def event_message(event: Event, stamp: Stamp, seq: int) -> EventMessage:
+def event_message(event: Event, stamp: Stamp, seq: int, media: Media | None = None) -> EventMessage:
     """Say that an event began, goes on or is over."""
     return EventMessage(
         type=event.type,
@@ -233,6 +249,7 @@ def event_message(event: Event, stamp: Stamp, seq: int) -> EventMessage:
         model=_model(stamp),
         latency_ms=_latency(event.last),
         faults=event.last.faults,
+        media=media,
     )
 
 
@@ -254,8 +271,8 @@ def info(bundle: Bundle, stamp: Stamp, events: SegmenterConfig) -> Info:
     )
 
 
-def encode(message: Message | Info) -> bytes:
-    """Write a message as one line of UTF-8 JSON."""
+def encode(message: object) -> bytes:
+    """Write a message, of this module or of `contract`, as one line of UTF-8 JSON."""
     return msgspec.json.encode(message)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -16,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from .broker import Connection, MqttError, MqttUrl
 from .config import Mqtt
-from .contract import HOME_ASSISTANT, Acknowledgement, Level
+from .contract import HOME_ASSISTANT, Acknowledgement, Feedback, Level
 from .control import Control, Reach
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
 from .drain import Drain
@@ -79,6 +80,7 @@ class MqttPublisher:
         self._announce, self._closed = True, False
         self._ending = self._stopping = self._taken_at = self._progress = self._due = 0.0
         self._produced = self._stored = self._dropped = 0
+        self._untold: deque[bytes] = deque(maxlen=MAX_WAITING)
         self._complaint, self._lost = "", f"{self} is not connected yet"
         self.control = Control(
             self, stamp, roles, switches, base=self._url.base, mqtt=mqtt, self_test=self_test, reach=reach,
@@ -169,6 +171,27 @@ class MqttPublisher:
         """What keeps messages here at present, in a sentence; empty while nothing does."""
         disk = "" if self.outbox is None else self.outbox.failure
         return disk or ("" if self._wire.up else self._lost)
+
+    @property
+    def link(self) -> tuple[Level, str]:
+        """How the connection to the broker is, with a sentence."""
+        if self._wire.up:
+            return "ok", f"connected to {self}"
+        return "error" if self._connection.failing else "warn", self._lost
+
+    @property
+    def outbox_health(self) -> tuple[Level, str]:
+        """How the outbox is, with a sentence."""
+        return self.vitals.outbox_health(self._drain.loose)
+
+    def feedback(self, feedback: Feedback) -> Future[None]:
+        """Publish what a person says here of an event, at the latest when the broker is back, and keep it at once.
+
+        The future is done when it is kept; RefusedError says why it is not.
+        """
+        done: Future[None] = Future()
+        self.later(partial(self._tell, feedback, done))
+        return done
 
     # What the parts ask for (`control.Post`, `vitals.Post`).
 
@@ -276,6 +299,7 @@ class MqttPublisher:
         self._announce, self._progress = False, time.monotonic()
         self._wire.begin()
         self._drain.connected(self._progress)
+        self._tell_all()
 
     def _down(self, sentence: str) -> None:
         # In paho's thread.
@@ -296,6 +320,21 @@ class MqttPublisher:
             self._stored += 1
         else:
             self._keep(payload)
+
+    def _tell(self, feedback: Feedback, done: Future[None]) -> None:
+        self._untold.append(encode(feedback))
+        self._tell_all()
+        try:
+            if self._mqtt.folder is not None:
+                self.control.keep(feedback)
+        except RefusedError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    def _tell_all(self) -> None:
+        while self._untold and self._wire.up:
+            self._wire.answer(f"{self._node}/feedback", self._untold.popleft(), None)
 
     def _answered(self, mid: int) -> None:
         now = time.monotonic()

@@ -19,9 +19,11 @@ from .clip import Clip, Event, Second
 from .config import Config
 from .events import Segmenter
 from .live.address import is_live, name_of
-from .messages import Message, Stamp, event_message, info, tick, topic_id
+from .messages import Media, Message, Stamp, event_message, info, tick, topic_id
 from .mqtt import MqttPublisher
 from .pipeline import Pipeline
+from .recorded import Recorded
+from .showing import show
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
 from .switches import Switches
@@ -51,21 +53,30 @@ def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = l
         stack.enter_context(source)
         stamp = make_stamp(config, bundle)
         switches = Switches(off=() if config.mqtt.publish_ticks else ("publish_ticks",))
+        realtime = config.source.pace == "realtime"
+        media = Recorded(config.source.url, paced=realtime, bag=isinstance(source, Bag))
         sinks = [*sinks, *_configured_sinks(config, bundle, stamp, source, switches)]
         for sink in sinks:
             stack.callback(sink.close)
+        showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
+        for sink in showing.sinks:
+            stack.callback(sink.close)
+        sinks = [*sinks, *showing.sinks]
         segmenter = Segmenter(config.events, stamp.boot)
         to_message = stamper(stamp)
-        packets = paced(source) if config.source.pace == "realtime" else source
+        packets = media.watching(paced(source) if realtime else source)
+        reached = 0.0
         try:
             for clip in ahead(clips(packets, windower), CLIPS_AHEAD):
+                reached = clip.start + 1
                 records = _judge(clip, pipeline, segmenter, switches)
                 judged += any(isinstance(record, Second) for record in records)
                 for record in records:
-                    deliver(to_message(record), sinks)
+                    deliver(to_message(record, showing.keep(record, media, reached)), sinks)
         finally:
             for event in segmenter.flush():
-                deliver(to_message(event), sinks)
+                deliver(to_message(event, showing.keep(event, media, reached)), sinks)
+        showing.stay()
     return judged
 
 
@@ -97,14 +108,14 @@ def make_stamp(config: Config, bundle: Bundle) -> Stamp:
     )
 
 
-def stamper(stamp: Stamp) -> Callable[[Second | Event], Message]:
+def stamper(stamp: Stamp) -> Callable[[Second | Event, Media | None], Message]:
     """Turn records into messages, each kind counted on its own, so that a subscriber can notice a gap."""
     ticks, events = count(1), count(1)
 
-    def to_message(record: Second | Event) -> Message:
+    def to_message(record: Second | Event, media: Media | None = None) -> Message:
         if isinstance(record, Second):
             return tick(record, stamp, next(ticks))
-        return event_message(record, stamp, next(events))
+        return event_message(record, stamp, next(events), media)
 
     return to_message
 

@@ -21,7 +21,7 @@ from .contract import (
 )
 from .discovery import BIRTH, discovery
 from .events import SegmenterConfig
-from .messages import EventMessage, Fusion, Info, Model, Tick, VoteSummary
+from .messages import EventMessage, Fusion, Info, Media, Model, Tick, VoteSummary
 
 NODE, SOURCE, BOOT, STREAM = "truck1", "cam2", "514a4ff4", "8c1d02be"
 CLASSES = ("badminton", "golf", "tennis")
@@ -34,6 +34,7 @@ VOTES: dict[Modality, VoteSummary] = {
     "audio": VoteSummary("badminton", 0.83, 1, (0.83, 0.05, 0.12)),
 }
 FUSION = Fusion("class_model_table", "t-0007", "audio", "badminton", 1, VOTES)
+MEDIA = Media(f"/api/events/{BOOT}-000001/clip.mp4", f"/api/events/{BOOT}-000001/thumb.jpg", 5.0, 2.0)
 
 TICK = Tick(
     node=NODE, source=SOURCE, boot=BOOT, seq=46, label="badminton", class_index=0, score=0.83, unknown=False,
@@ -47,9 +48,11 @@ END = EventMessage(
     start="2026-11-23T10:15:42.000Z", end="2026-11-23T10:15:47.000Z", start_ns=1_795_428_942_000_000_000,
     media_start=42.0, media_end=47.0, seconds=5,
     fusion=replace(FUSION, votes={name: replace(vote, probabilities=None) for name, vote in VOTES.items()}),
-    model=MODEL, latency_ms={"clip_to_decision": 21.3},
+    model=MODEL, latency_ms={"clip_to_decision": 21.3}, media=MEDIA,
 )  # fmt: skip
-NEW = replace(END, type="new", seq=1, offset=117, end=None, media_end=None, seconds=2)
+NEW = replace(
+    END, type="new", seq=1, offset=117, end=None, media_end=None, seconds=2, media=replace(MEDIA, post_s=0.0)
+)
 
 INFO = Info(
     node=NODE, boot=BOOT, version="0.1.0", started="2026-11-23T10:15:00.000Z", sources=(SOURCE,), classes=CLASSES,

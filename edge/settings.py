@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from .config import Config, ConfigError, Mqtt, Source, read_config
+from .config import Config, ConfigError, Mqtt, Source, Web, read_config
 from .live.address import is_live, shown
 
 
@@ -21,6 +21,7 @@ def configured(arguments: argparse.Namespace) -> Config:
         threads=arguments.threads or config.threads,
         jsonl=arguments.jsonl or config.jsonl,
         mqtt=_mqtt(config.mqtt, arguments),
+        web=web_settings(config.web, arguments.web),
     )
 
 
@@ -43,6 +44,15 @@ def _sources(config: Config, arguments: argparse.Namespace) -> tuple[Source, ...
         msg = f"{wrong[0]}: is not live; several sources are watched together only if all are live"
         raise ConfigError(msg)
     return configured
+
+
+def web_settings(known: Web, address: str | None) -> Web:
+    """Lay the address of the command line over what is configured."""
+    try:
+        return replace(known, address=address or known.address)
+    except ValueError as error:
+        msg = f"--web: {error}"
+        raise ConfigError(msg) from None
 
 
 def _mqtt(known: Mqtt, arguments: argparse.Namespace) -> Mqtt:

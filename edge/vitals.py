@@ -74,7 +74,7 @@ class Vitals:
         if now >= self._stats_due:
             self._stats_due = now + STATS_SECONDS
             self._post.passing("stats", msgspec.json.encode(self._stats(now)))
-        self.report("outbox", *self._outbox_health(memory))
+        self.report("outbox", *self.outbox_health(memory))
         if self._tick_at and now - self._tick_at > STALE_SECONDS and self._switches["enabled"] and not self._told:
             self.report("source", "stale", f"nothing was judged for {STALE_SECONDS:.0f} s")
 
@@ -95,12 +95,8 @@ class Vitals:
         """Publish the minute that is going on."""
         self._publish_minutes(over=self._minutes.flush())
 
-    def _publish_minutes(self, over: list[Digest]) -> None:
-        for digest in over:
-            levels = f"{self._stamp.source}/digest/{minute_id(digest)}"
-            self._post.state(levels, msgspec.json.encode(digest), DIGEST_SECONDS)
-
-    def _outbox_health(self, memory: int) -> tuple[Level, str]:
+    def outbox_health(self, memory: int) -> tuple[Level, str]:
+        """Say how the outbox is; in any thread."""
         if self._outbox is None:
             return "ok", "events wait in memory only, as configured"
         if self._outbox.failure:
@@ -110,6 +106,11 @@ class Vitals:
         if dropped or dead:
             return "warn", f"{dropped} messages were dropped as it was full, {dead} are dead letters"
         return "ok", "keeps every event"
+
+    def _publish_minutes(self, over: list[Digest]) -> None:
+        for digest in over:
+            levels = f"{self._stamp.source}/digest/{minute_id(digest)}"
+            self._post.state(levels, msgspec.json.encode(digest), DIGEST_SECONDS)
 
     def _stats(self, now: float) -> Stats:
         return Stats(

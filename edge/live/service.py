@@ -15,18 +15,19 @@ from edge.bundle import DEMO, Bundle
 from edge.clip import Clip, Event, Modality, Mode, Second
 from edge.config import Config, ConfigError
 from edge.config import Source as SourceConfig
-from edge.contract import Level
 from edge.events import Segmenter
 from edge.messages import NANOSECONDS, Stamp, event_message, info, tick
 from edge.mqtt import MqttPublisher
 from edge.pipeline import Pipeline
 from edge.runtime import make_stamp, self_test
+from edge.showing import Showing, show
 from edge.sinks import JsonLines, Sink, deliver
 from edge.switches import Switches
 
 from .address import with_password
 from .inbox import Inbox
 from .load import Load, look, modes_of
+from .media import LEVELS, LiveMedia
 from .source import LiveSource, SourceHealth
 from .wall import WallClock
 
@@ -34,8 +35,6 @@ TURN_SECONDS = 0.5
 """The loop turns so often though nothing comes."""
 SILENCE_SECONDS = 3.0
 """An event ends when nothing was judged for so long beyond the gap that it may have."""
-LEVELS: dict[str, Level] = {"online": "ok", "offline": "error", "stalled": "error"}
-
 SAYS: dict[Mode, str] = {
     "full": "everything is looked at",
     "no_flow": "motion is left out, as the device cannot keep up",
@@ -60,11 +59,16 @@ class Lane:
     ticks: count[int] = field(default_factory=lambda: count(1))
     events: count[int] = field(default_factory=lambda: count(1))
     judged_at: float = 0.0
+    reached: float = 0.0
     dropped: int = 0
+    showing: Showing = field(default_factory=Showing)
+
+    def __post_init__(self) -> None:
+        self.media = LiveMedia(self.source)
 
     def say(self, second: Second) -> None:
         """Deliver a decision and the events that come of it."""
-        self.judged_at = time.monotonic()
+        self.judged_at, self.reached = time.monotonic(), second.start + 1
         deliver(tick(second, self.stamp, next(self.ticks)), self.sinks)
         self._say_events(self.segmenter.push(second))
 
@@ -74,7 +78,8 @@ class Lane:
 
     def _say_events(self, events: Iterable[Event]) -> None:
         for event in events:
-            deliver(event_message(event, self.stamp, next(self.events)), self.sinks)
+            links = self.showing.keep(event, self.media, self.reached)
+            deliver(event_message(event, self.stamp, next(self.events), links), self.sinks)
 
 
 class Service:
@@ -91,12 +96,14 @@ class Service:
         self._pipeline = Pipeline(self.bundle, config.threads or None)
         self.load, self.lanes = Load(modes_of(self.bundle.manifest)), dict[str, Lane]()
         self._origin, self._epoch_ns, self._wall = time.monotonic(), time.time_ns(), WallClock()
+        self._showing = Showing()
         self._shared = [*sinks, *([JsonLines(Path(config.jsonl), self._records)] if config.jsonl else [])]
         try:
             sources = config.sources or (config.source,)
             stamps = [make_stamp(replace(config, source=source), self.bundle) for source in sources]
             for source, stamp in zip(sources, stamps, strict=True):
                 self._open(source, stamp, [each.source for each in stamps])
+            self._show(stamps[0])
         except BaseException:
             self.close()
             raise
@@ -119,7 +126,7 @@ class Service:
 
     def close(self) -> None:
         """End readers, files and publishers, all at the same time: each may take a second."""
-        closing = [sink.close for sink in self._shared]
+        closing = [sink.close for sink in (*self._shared, *self._showing.sinks)]
         for lane in self.lanes.values():
             closing += [lane.source.close, *([lane.publisher.close] if lane.publisher else [])]
         with ThreadPoolExecutor(len(closing) or 1) as pool:
@@ -153,6 +160,18 @@ class Service:
             lane.publisher = self._publisher(lane, names)
             lane.sinks.append(lane.publisher)
         self._told(stamp.source, source.health())
+
+    def _show(self, stamp: Stamp) -> None:
+        """Open the page, if one is configured, for all lanes."""
+        lanes = self.lanes.values()
+        media = {lane.stamp.source: lane.media for lane in lanes}
+        sinks = [sink for lane in lanes for sink in lane.sinks]
+        self._showing = show(
+            self._config, self.bundle, stamp, self.lanes[stamp.source].switches, media=media, sinks=sinks
+        )
+        for lane in lanes:
+            lane.showing = self._showing
+            lane.sinks += self._showing.sinks
 
     def _publisher(self, lane: Lane, names: Sequence[str]) -> MqttPublisher:
         roles: list[str] = [

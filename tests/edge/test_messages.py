@@ -51,6 +51,7 @@ def test_an_event_has_the_promised_names_and_values():
         },
         "latency_ms": {"clip_to_decision": 21.3},
         "faults": [],
+        "media": None,
     }
 
 
