@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .cli import overlay
 from .commands import (
     RUN_ERROR,
     USAGE_ERROR,
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate):
+    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate, overlay.add):
         add(commands)
     return top
 

@@ -1,0 +1,1 @@
+"""Subcommands of `touchline`, a file for each topic."""
