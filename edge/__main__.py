@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .cli import overlay
+from .cli import appliance, overlay
 from .commands import (
     RUN_ERROR,
     USAGE_ERROR,
@@ -73,8 +73,10 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate, overlay.add):
+    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate):
         add(commands)
+    overlay.add(commands)
+    appliance.add(commands)
     return top
 
 
@@ -222,8 +224,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from .runtime import run
     from .settings import configured
     from .sinks import Terminal
+    from .supervisor import Supervisor
 
-    run(configured(arguments), [] if arguments.quiet else [Terminal()])
+    run(configured(arguments), [*([] if arguments.quiet else [Terminal()]), Supervisor()])
     return 0
 
 
