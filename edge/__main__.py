@@ -51,6 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     """Say an expected error in one sentence; anything else is a bug and keeps its traceback."""
+    from .extras import advice
+
+    if isinstance(error, ModuleNotFoundError) and (said := advice(error)):
+        sys.stderr.write(f"touchline: {said}\n")
+        return USAGE_ERROR
+
     from .config import ConfigError
     from .manifest import BundleError
     from .mqtt import MqttError
