@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from . import bars
 from .clip import Packet
+from .containers import LENIENT
 from .diff import Watched
 from .sinks import SinkError
 from .sources import Source, SourceError
@@ -46,7 +47,7 @@ def draw(url: str, out: Path, watched: Watched, progress: Callable[[float], None
     try:
         with (
             Source(url, watched.bundle.manifest.clip.sample_rate_hz, audio=False) as pictures,
-            av.open(url, metadata_errors="ignore") as original,
+            av.open(url, **LENIENT) as original,
             av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as target,
         ):
             for time, packets in _film(pictures, original, target, watched):
