@@ -46,7 +46,7 @@ lint: .venv/.dev
 
 # The largest environment is resolved first and binds the others, so that what is tested is what a device gets.
 RESOLVE = $(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
-	--no-emit-index-url --custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+	--no-emit-index-url --custom-compile-command "make lock" --quiet -c locks/all.in $(LOCK_ARGS)
 COMPILE = $(RESOLVE) pyproject.toml
 EXTRAS := $(foreach extra,train ray rl rllib pipelines web,--extra $(extra))
 lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lock LOCK_ARGS=--upgrade
