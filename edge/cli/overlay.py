@@ -53,8 +53,13 @@ def overlay(arguments: argparse.Namespace) -> int:
 
 
 def _target(out: str, video: str) -> Path:
+    import cv2
+
     from edge.config import ConfigError
 
+    if not hasattr(cv2, "FontFace"):
+        msg = f"overlay needs OpenCV 5, installed is {cv2.__version__}: pip install 'opencv-python-headless>=5'"
+        raise ConfigError(msg)
     path = Path(out)
     if path.suffix.lower() not in {".mp4", ".m4v"}:
         msg = f"{out}: what is written is MP4; name it so, as in {path.stem}.mp4"
