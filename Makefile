@@ -5,8 +5,10 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 UV_VERSION := 0.13.9
 BIN := .venv/bin
-# What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, a judge of units.
-PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins systemd docker-compose
+# What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, judges of sound, what
+# MuJoCo draws on, judges of units and of compose files.
+PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins sox ffmpeg libegl1 \
+	systemd docker-compose
 STEP := @printf '\n==> %s\n'
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .cli import appliance, overlay
+from .cli import appliance, overlay, say, voices
+from .cli.figures import write_json, write_text
 from .commands import (
     RUN_ERROR,
     USAGE_ERROR,
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 2 for usage and configuration, 1 for failure at run time."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="touchline: %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells each time where it found its settings
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -58,16 +60,23 @@ def _explain(error: Exception) -> int:
         return USAGE_ERROR
 
     from .config import ConfigError
+    from .loudspeaker import SpeakerError
     from .manifest import BundleError
     from .mqtt import MqttError
     from .outbox import OutboxError
     from .sinks import SinkError
     from .sources import SourceError, SourceNotFoundError
+    from .speech.prompts import PromptsError
+    from .speech.refusals import NotConfiguredError, UnavailableError
+    from .voice import VoiceError
+    from .wording import AnnounceError
 
-    if not isinstance(error, ConfigError | MqttError | OutboxError | SinkError | BundleError | SourceError):
+    usage = ConfigError | MqttError | SourceNotFoundError | AnnounceError | PromptsError | NotConfiguredError
+    at_run_time = OutboxError | SinkError | BundleError | SourceError | SpeakerError | UnavailableError
+    if not isinstance(error, usage | at_run_time | VoiceError):
         raise error
     sys.stderr.write(f"touchline: {error}\n")
-    return USAGE_ERROR if isinstance(error, ConfigError | MqttError | SourceNotFoundError) else RUN_ERROR
+    return RUN_ERROR if isinstance(error, at_run_time) and not isinstance(error, usage) else USAGE_ERROR
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,10 +88,20 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"touchline {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_check, _add_info, _add_bench, _add_diff, _add_subscribe, _add_simulate):
+    for add in (
+        _add_run,
+        _add_check,
+        _add_info,
+        _add_bench,
+        _add_diff,
+        _add_subscribe,
+        _add_simulate,
+        say.add,
+        voices.add,
+        overlay.add,
+        appliance.add,
+    ):
         add(commands)
-    overlay.add(commands)
-    appliance.add(commands)
     return top
 
 
@@ -227,12 +246,14 @@ def _add_simulate(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from .retention import within
     from .runtime import run
     from .settings import configured
     from .sinks import Terminal
     from .supervisor import Supervisor
 
-    run(configured(arguments), [*([] if arguments.quiet else [Terminal()]), Supervisor()])
+    config = configured(arguments)
+    run(config, [*([] if arguments.quiet else [Terminal()]), within(config.quotas), Supervisor()])
     return 0
 
 
@@ -244,7 +265,7 @@ def _check(arguments: argparse.Namespace) -> int:
         steps.append(step)
         sys.stdout.write(f"{'ok  ' if step.ok else 'FAIL'}  {step.name:<9} {step.detail}\n")
         sys.stdout.flush()
-    _write_json(arguments.json, [asdict(step) for step in steps])
+    write_json(arguments.json, [asdict(step) for step in steps])
     return 0 if steps[-1].ok else RUN_ERROR
 
 
@@ -254,7 +275,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     bundle = Bundle.read(arguments.bundle)
     sys.stdout.write(describe(bundle))
-    _write_json(arguments.json, json.loads(bundle.manifest.to_json()))
+    write_json(arguments.json, json.loads(bundle.manifest.to_json()))
     return 0
 
 
@@ -267,7 +288,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     open_source = (lambda: open_media(arguments.source, bundle)) if arguments.source else None
     result = bench(bundle, open_source, arguments.threads)
     sys.stdout.write(table(result))
-    _write_json(arguments.json, asdict(result))
+    write_json(arguments.json, asdict(result))
     return 0
 
 
@@ -294,8 +315,8 @@ def _diff(arguments: argparse.Namespace) -> int:
     difference = compare(*watched)
     sys.stdout.write(table(difference))
     if arguments.out is not None:
-        _write_text(arguments.out, page(difference, arguments.recording))
-    _write_json(arguments.json, figures(difference))
+        write_text(arguments.out, page(difference, arguments.recording))
+    write_json(arguments.json, figures(difference))
     return 0
 
 
@@ -339,26 +360,6 @@ def _simulate(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol or "auto",
     )
     return run_simulate(arguments.recording, address_of(arguments.mqtt, arguments), playing)
-
-
-def _write_json(path: str | None, data: object) -> None:
-    if path is not None:
-        _write_text(path, json.dumps(data, indent=2) + "\n")
-
-
-def _write_text(path: str, text: str) -> None:
-    from pathlib import Path
-
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    except OSError as error:
-        from .sinks import SinkError
-
-        msg = f"{path}: cannot be written ({(error.strerror or str(error)).lower()})"
-        raise SinkError(msg) from None
 
 
 if __name__ == "__main__":

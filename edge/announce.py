@@ -1,100 +1,56 @@
-"""Says events aloud: sentences for each label and language, rendered beforehand, and not too many of them."""
+"""Says events aloud: rendered beforehand, not too many of them, played or written to a folder."""
 
 from __future__ import annotations
 
-import string
-import sys
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from .strict import StrictError, strict
-from .voice import RATE_HZ, Speech, speak
+from .config import Announce
+from .loudspeaker import BusyError, Loudspeaker, WavFolder
+from .messages import NANOSECONDS, EventMessage, Message, topic_id
+from .speech.cache import cache_folder
+from .speech.polly import Polly
+from .speech.say import PARALLEL, say
+from .speech.voices import OFFLINE, Voice
+from .voice import RATE_HZ, Speech
+from .wording import CONFIDENCES, WORDINGS, AnnounceError, Confidence, Wording, confidence_of, read_wordings, wording_of
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-Confidence = Literal["high", "medium", "low"]
-CONFIDENCES: tuple[Confidence, ...] = ("high", "medium", "low")
-HIGH, MEDIUM = 0.8, 0.5
-"""Scores from which on an event is announced with high and with medium confidence."""
-FIELDS = {"label", "confidence"}
-
-
-class AnnounceError(Exception):
-    """Announcements that cannot be made as configured; the message names the file or field."""
-
-
-@dataclass(frozen=True)
-class Wording:
-    """How events are said in a language: `sentence`, or a label's own in `labels`, of {label} and {confidence}.
-
-    `voice` is the one of espeak-ng that says it; empty: that of the language's name.
-    """
-
-    sentence: str = "{label}, {confidence}"
-    high: str = "high confidence"
-    medium: str = "medium confidence"
-    low: str = "low confidence"
-    labels: dict[str, str] = field(default_factory=dict)
-    voice: str = ""
-
-    def say(self, label: str, confidence: Confidence) -> str:
-        """Word an event."""
-        template = self.labels.get(label, self.sentence)
-        return template.format(label=label.replace("_", " ").replace("-", " "), confidence=getattr(self, confidence))
-
-
-WORDINGS: Mapping[str, Wording] = {
-    "en": Wording(),
-    "de": Wording(high="sehr sicher", medium="ziemlich sicher", low="unsicher"),
-    "es": Wording(high="confianza alta", medium="confianza media", low="confianza baja"),
-    "fr": Wording(high="confiance élevée", medium="confiance moyenne", low="confiance faible"),
-}
-
-
-def read_wordings(path: str | Path) -> dict[str, Wording]:
-    """Read a TOML file of a table for each language, over those known; AnnounceError names file and key.
-
-    For example `[de]`, `high = "ganz sicher"`, `[de.labels]`, `badminton = "Federball, {confidence}"`.
-    """
-    try:
-        raw: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        read = {language: strict(table, Wording) for language, table in raw.items()}
-    except OSError as error:
-        msg = f"{path}: cannot be read ({(error.strerror or str(error)).lower()})"
-        raise AnnounceError(msg) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, StrictError) as error:
-        msg = f"{path}: {error}"
-        raise AnnounceError(msg) from None
-    for language, wording in read.items():
-        for key, template in {"sentence": wording.sentence, **wording.labels}.items():
-            _check(template, f"{path}: {language}: {key}")
-    return {**WORDINGS, **read}
-
-
-def wording_of(language: str, wordings: Mapping[str, Wording] = WORDINGS) -> Wording:
-    """Find a language's wording; AnnounceError lists the languages that there are."""
-    try:
-        return wordings[language]
-    except KeyError:
-        msg = f"language: {language!r} has no wording; there are {', '.join(sorted(wordings))}"
-        raise AnnounceError(msg) from None
+log = logging.getLogger(__name__)
 
 
 def render(
-    labels: Iterable[str], language: str, wording: Wording, rate_hz: int = RATE_HZ
-) -> dict[tuple[str, Confidence], Speech]:
-    """Say every label with every confidence, so that no program is needed later; VoiceError says why not."""
-    voice = wording.voice or language
-    return {
-        (label, confidence): speak(wording.say(label, confidence), voice=voice, rate_hz=rate_hz)
-        for label in labels
-        for confidence in CONFIDENCES
-    }
+    labels: Iterable[str],
+    language: str,
+    wording: Wording,
+    rate_hz: int = RATE_HZ,
+    *,
+    voice: Voice = Voice(OFFLINE),  # noqa: B008 - it is frozen
+    polly: Polly | None = None,
+    fallback: bool = False,
+) -> tuple[dict[tuple[str, Confidence], Speech], str]:
+    """Say every label with every confidence, so that no program and no network is needed later.
+
+    With `fallback` the offline voice says it where Polly cannot be used; the second of what is returned is then why,
+    else empty. Raises VoiceError.
+    """
+    offline = Voice(f"{OFFLINE}:{wording.voice or language}")
+    texts = {(label, confidence): wording.say(label, confidence) for label in labels for confidence in CONFIDENCES}
+    speaking = partial(
+        say,
+        voice=offline if voice.name == OFFLINE else voice,
+        rate_hz=rate_hz,
+        polly=polly,
+        fallback=offline if fallback else None,
+    )
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        try:
+            said = dict(zip(texts, pool.map(speaking, texts.values()), strict=True))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    speeches = {key: each.speech for key, each in said.items()}
+    return speeches, next((each.instead_of for each in said.values() if each.instead_of), "")
 
 
 class Announcer:
@@ -111,12 +67,12 @@ class Announcer:
         self.unknown: set[str] = set()
 
     def push(self, label: str, score: float, now_seconds: float) -> list[Speech]:
-        """Take an event that begins; times are of a monotonic clock."""
+        """Take an event that begins; times are of one clock."""
         speech = self._speeches.get((label, confidence_of(score)))
         if speech is None:
             self.unknown.add(label)
             return []
-        if now_seconds - self._said_at < self.minimum_seconds_between:
+        if abs(now_seconds - self._said_at) < self.minimum_seconds_between:
             self.suppressed += 1
             return []
         self._said_at = now_seconds
@@ -127,17 +83,54 @@ class Announcer:
         return []
 
 
-def confidence_of(score: float) -> Confidence:
-    """Put a score into words; one that is no number is low."""
-    return "high" if score >= HIGH else "medium" if score >= MEDIUM else "low"
+class Announcements:
+    """A sink that says events as they begin; `outlet` takes a name and the speech."""
+
+    def __init__(self, announcer: Announcer, outlet: WavFolder | Loudspeaker) -> None:
+        self._announcer, self._outlet = announcer, outlet
+
+    def __str__(self) -> str:
+        return "announcements"
+
+    def __call__(self, message: Message) -> None:
+        """Say an event that begins; SpeakerError says why it cannot be."""
+        if not isinstance(message, EventMessage) or message.type != "new":
+            return
+        for speech in self._announcer.push(message.label, message.score, message.start_ns / NANOSECONDS):
+            try:
+                self._outlet(announcement_name(message.start, message.label), speech)
+            except BusyError as error:
+                log.info("%s: %s", self, error)
+
+    def close(self) -> None:
+        """Finish what is being said."""
+        self._outlet.close()
 
 
-def _check(template: str, where: str) -> None:
-    try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as error:
-        msg = f"{where}: {error}"
-        raise AnnounceError(msg) from None
-    if not fields <= FIELDS:
-        msg = f"{where}: may hold {{label}} and {{confidence}}, not {{{min(fields - FIELDS)}}}"
+def announcements(config: Announce, labels: Iterable[str]) -> Announcements:
+    """Render everything and open the outlet; AnnounceError, VoiceError or SpeakerError says what is wrong."""
+    unknown = [label for label in config.labels if label not in set(labels)]
+    if unknown:
+        msg = f"announce.labels: {unknown[0]!r} is none of the bundle's: {', '.join(labels)}"
         raise AnnounceError(msg)
+    wording = wording_of(config.language, read_wordings(config.wordings) if config.wordings else WORDINGS)
+    voice = Voice(config.voice, config.engine)
+    polly = None if voice.offline else Polly(config.region, cache_folder(config.cache))
+    speeches, instead_of = render(
+        config.labels or labels,
+        config.language,
+        wording,
+        config.rate_hz,
+        voice=voice,
+        polly=polly,
+        fallback=config.fallback == OFFLINE,
+    )
+    if instead_of:
+        log.warning("announcements: the offline voice speaks; %s", instead_of)
+    outlet = WavFolder(config.folder) if config.folder else Loudspeaker(config.device)
+    return Announcements(Announcer(speeches, config.minimum_seconds_between), outlet)
+
+
+def announcement_name(start: str, label: str) -> str:
+    """Name an announcement by its event, such as 20261123T101542123Z-golf; `start` is UTC as in messages."""
+    return f"{start.translate({ord(sign): None for sign in '-:.'})}-{topic_id(label)}"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from .events import SegmenterConfig
 from .messages import topic_id
+from .speech.voices import Engine
 from .strict import StrictError, strict
 
 if sys.version_info >= (3, 11):
@@ -89,6 +90,63 @@ class Mqtt:
 
 
 @dataclass(frozen=True)
+class Announce:
+    """What is said when an event begins, in `language`; empty: nothing.
+
+    `voice` is `offline` or one of Polly's, of `engine` in `region`; with `fallback = "offline"` that one speaks where
+    Polly cannot be used at the start. `cache` is the folder of what was paid for, by default `touchline/speech` in
+    XDG_CACHE_HOME. `wordings` is a TOML file of sentences (see `wording`). `labels` are announced, by default all.
+    `folder` gets WAV files, else the loudspeaker `device` plays, by default the system's.
+    """
+
+    language: str = ""
+    voice: str = "offline"
+    engine: Engine = "standard"
+    fallback: Literal["", "offline"] = ""
+    region: str = ""
+    cache: str = ""
+    wordings: str = ""
+    labels: tuple[str, ...] = ()
+    folder: str = ""
+    device: str = ""
+    minimum_seconds_between: float = 5.0
+    rate_hz: int = 22_050
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum_seconds_between <= 3600:
+            msg = f"minimum_seconds_between: must be 0 to 3600, not {self.minimum_seconds_between:g}"
+            raise ValueError(msg)
+        if not 8_000 <= self.rate_hz <= 48_000:
+            msg = f"rate_hz: must be 8000 to 48000, not {self.rate_hz}"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """What may lie on the disk, in megabytes; 0: as much as comes.
+
+    Beyond `clips_mb`, and while less than `free_mb` of the disk are free, the oldest clips of events go; beyond
+    `jsonl_mb` the file of messages is put aside, in the place of the one before, and begun anew.
+    """
+
+    clips_mb: int = 4096
+    free_mb: int = 512
+    jsonl_mb: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("clips_mb", "free_mb", "jsonl_mb"):
+            if getattr(self, name) < 0:
+                msg = f"{name}: must be 0 or more megabytes, not {getattr(self, name)}"
+                raise ValueError(msg)
+
+    @property
+    def clips_folder(self) -> Path:
+        """Where clips of events are."""
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return Path(state).expanduser() / "touchline" / "clips"
+
+
+@dataclass(frozen=True)
 class Config:
     """One device's settings, as in the TOML file; an empty `bundle` means the shipped demo bundle.
 
@@ -102,6 +160,8 @@ class Config:
     jsonl: str = ""
     mqtt: Mqtt = field(default_factory=Mqtt)
     events: SegmenterConfig = field(default_factory=SegmenterConfig)
+    announce: Announce = field(default_factory=Announce)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 def read_config(path: str | Path) -> Config:

@@ -22,6 +22,10 @@ class SpeakerError(Exception):
     """No way to be heard; the message says what is missing and what would be right."""
 
 
+class BusyError(SpeakerError):
+    """Something else is being said."""
+
+
 class WavFolder:
     """Writes each speech as a WAV file that appears whole; the oldest beyond `most_files` are removed.
 
@@ -80,7 +84,7 @@ class Loudspeaker:
             self._queue.put_nowait(speech)
         except Full:
             msg = f"{name}: is left out, the loudspeaker still speaks"
-            raise SpeakerError(msg) from None
+            raise BusyError(msg) from None
         if self.trouble:
             raise SpeakerError(self.trouble)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .config import Quotas
 from .messages import EventMessage, Message
 
+MEGABYTE = 1_000_000
 YOUNG_SECONDS = 60.0
 """What has changed within this time may still be written, or shown, and stays."""
 
@@ -57,6 +60,12 @@ class Retention:
 
     def close(self) -> None:
         """Nothing to finish."""
+
+
+def within(quotas: Quotas) -> Retention:
+    """Keep clips within what the configuration allows."""
+    most = quotas.clips_mb * MEGABYTE if quotas.clips_mb else sys.maxsize
+    return Retention({quotas.clips_folder: most}, quotas.free_mb * MEGABYTE)
 
 
 def _beyond(folder: Path, quota: int, free_bytes: int) -> Iterator[_Entry]:

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from .announce import announcements
 from .bag import Bag, is_bag
 from .bundle import DEMO, Bundle
 from .check import check
@@ -32,9 +33,9 @@ CLIPS_AHEAD = 2
 def run(config: Config, sinks: Sequence[Sink] = ()) -> int:
     """Watch the configured source to its end and deliver every decision and event; return the seconds judged.
 
-    Raises BundleError, SourceError, MqttError, OutboxError or SinkError before anything is sent, SourceError later
-    only when nothing in the source could be decoded. Events that are open when the media or the process ends, or when
-    it is told to judge nothing, are ended.
+    Raises BundleError, SourceError, MqttError, OutboxError, SinkError or what `announcements` raises before anything is
+    sent, SourceError later only when nothing in the source could be decoded. Events that are open when the media or the
+    process ends, or when it is told to judge nothing, are ended.
     """
     bundle = Bundle.load(config.bundle or DEMO)
     pipeline = Pipeline(bundle, config.threads or None)
@@ -106,8 +107,11 @@ def _configured_sinks(
     config: Config, bundle: Bundle, stamp: Stamp, source: Source | Bag, switches: Switches
 ) -> list[Sink]:
     sinks: list[Sink] = []
+    if config.announce.language:
+        sinks.append(announcements(config.announce, bundle.manifest.labels))
     if config.jsonl:
-        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"]))
+        limit = config.quotas.jsonl_mb * 1_000_000
+        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"], limit_bytes=limit))
     if config.mqtt.url:
         roles: list[str] = [
             name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)

@@ -44,6 +44,23 @@ COMMENTS = {
     "events.minimum_seconds": "It is an event once it has lasted so long;",
     "events.merge_gap_seconds": "a hole of so long does not end it.",
     "events.update_seconds": "It is told again every so often.",
+    "announce": "What is said aloud when an event begins.",
+    "announce.language": "Of the sentences, as en; empty: nothing is said.",
+    "announce.voice": "offline (espeak-ng), or one of Amazon Polly's.",
+    "announce.engine": "Of Polly's voice.",
+    "announce.fallback": "offline: that voice speaks where Polly cannot be used at the start.",
+    "announce.region": "Polly's; empty: AWS_DEFAULT_REGION.",
+    "announce.cache": "A folder for what was paid for; empty: touchline/speech in XDG_CACHE_HOME.",
+    "announce.wordings": "A TOML file of sentences.",
+    "announce.labels": "Only these; none: all.",
+    "announce.folder": "Gets WAV files, in place of the loudspeaker.",
+    "announce.device": "The loudspeaker; empty: the system's.",
+    "announce.minimum_seconds_between": "Two announcements.",
+    "announce.rate_hz": "Samples a second.",
+    "quotas": "What may lie on the disk, in megabytes; 0: as much as comes.",
+    "quotas.clips_mb": "Clips of events; the oldest go first,",
+    "quotas.free_mb": "also while less than this is free.",
+    "quotas.jsonl_mb": "The file of messages; the one before is kept beside it.",
 }
 """For each table and key of the configuration."""
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import subprocess
+import threading
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,14 @@ PROGRAM = "espeak-ng"
 VOICE = "en"
 RATE_HZ = 16_000
 LEAST_RATE_HZ, MOST_RATE_HZ = 4_000, 192_000
-LONGEST_TEXT = 4096
-"""Characters of a text: five minutes of speech."""
+LONGEST_TEXT = 6000
+"""Characters of a text, tags included: seven minutes of speech."""
 RENDER_SECONDS = 60.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")
 
 
 class VoiceError(Exception):
-    """A text that cannot be said; the message says why and what would be right."""
+    """A text that cannot be said as asked; the message says why and what would be right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,7 @@ class Speech:
 
     def write(self, path: str | Path) -> None:
         """Write a WAV file, whole or not at all: under a name of its own first; OSError says why it cannot be."""
-        path = Path(path)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with unfinished.open("wb") as file:
-                file.write(self.wav())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, self.wav())
 
     def wav(self) -> bytes:
         """Give the bytes of a WAV file: 16 bit, one channel."""
@@ -60,6 +54,18 @@ class Speech:
             out.setframerate(self.rate_hz)
             out.writeframes(self.samples.astype("<i2").tobytes())
         return whole.getvalue()
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all: under a name of its own first; OSError says why it cannot be."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(data)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def speak(text: str, *, voice: str = VOICE, rate_hz: int = RATE_HZ, ssml: bool = False) -> Speech:
@@ -80,7 +86,7 @@ def speak(text: str, *, voice: str = VOICE, rate_hz: int = RATE_HZ, ssml: bool =
     if not speech.samples.any():
         msg = f"text: there is nothing to say in {text[:40]!r}"
         raise VoiceError(msg)
-    return speech if speech.rate_hz == rate_hz else _resampled(speech, rate_hz)
+    return speech if speech.rate_hz == rate_hz else resampled(speech, rate_hz)
 
 
 def _rendered(text: str, voice: str, *, ssml: bool) -> Speech:
@@ -116,7 +122,8 @@ def _read_stream(data: bytes) -> Speech:
     return Speech(np.frombuffer(whole, "<i2").astype(np.int16), rate_hz)
 
 
-def _resampled(speech: Speech, rate_hz: int) -> Speech:
+def resampled(speech: Speech, rate_hz: int) -> Speech:
+    """Give the same sound at another sample rate."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
     frame = av.AudioFrame.from_ndarray(speech.samples[np.newaxis], format="s16", layout="mono")
     frame.sample_rate = speech.rate_hz

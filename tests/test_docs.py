@@ -19,6 +19,7 @@ from cloud_train.__main__ import parser as train_parser
 from edge.__main__ import parser as edge_parser
 from edge.config import Config
 from edge.manifest import Manifest
+from edge.speech.formats import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -109,7 +110,17 @@ def settings() -> str:
     return "\n".join(["```toml", *lines, "```"])
 
 
-GENERATED = {("docs/bundle.md", "manifest-keys"): manifest_table, ("README.md", "settings"): settings}
+def systems() -> str:
+    """The phone systems whose formats are known by name."""
+    rows = ["| `--format` | is | as documented at |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | `{each.format}` | {each.source} |" for name, each in SYSTEMS.items())])
+
+
+GENERATED = {
+    ("docs/bundle.md", "manifest-keys"): manifest_table,
+    ("docs/speech.md", "systems"): systems,
+    ("README.md", "settings"): settings,
+}
 
 
 def generated(page: Path, mark: str, content: str) -> str:

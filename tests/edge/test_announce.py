@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
 import wave
+from dataclasses import replace
+from pathlib import Path
 
+import made
+import polly
 import pytest
 
-from edge.announce import (
-    WORDINGS,
-    AnnounceError,
-    Announcer,
-    Wording,
-    confidence_of,
-    read_wordings,
-    render,
-    wording_of,
-)
-from edge.loudspeaker import Loudspeaker, SpeakerError, WavFolder
+from edge.__main__ import main
+from edge.announce import Announcements, Announcer, announcements, render
+from edge.config import Announce
+from edge.loudspeaker import BusyError, Loudspeaker, SpeakerError, WavFolder
+from edge.messages import EventMessage, event_message
+from edge.speech.refusals import NotConfiguredError
 from edge.voice import VoiceError, speak
+from edge.wording import WORDINGS, AnnounceError, Wording, confidence_of, read_wordings, wording_of
 
 
 @pytest.fixture(scope="module")
 def speeches():
-    return render(["badminton", "table_tennis"], "en", Wording(), 8_000)
+    return render(["badminton", "table_tennis"], "en", Wording(), 8_000)[0]
 
 
 def test_a_label_is_said_with_its_confidence():
@@ -77,7 +79,8 @@ def test_a_language_without_words_is_refused_with_those_that_have_some():
 
 def test_every_language_that_has_words_has_a_voice():
     for language, wording in WORDINGS.items():
-        assert render(["badminton"], language, wording, 8_000)["badminton", "high"].seconds > 0.5
+        speeches, instead_of = render(["badminton"], language, wording, 8_000)
+        assert (speeches["badminton", "high"].seconds > 0.5, instead_of) == (True, "")
 
 
 def test_all_is_rendered_beforehand(speeches, monkeypatch, tmp_path):
@@ -132,3 +135,111 @@ def test_a_folder_that_cannot_be_is_named(speeches, tmp_path):
 def test_no_loudspeaker_is_a_sentence_with_a_way_out():
     with pytest.raises(SpeakerError, match=r"name a folder for WAV files|is none of \d+ "):
         Loudspeaker("none of this name")
+
+
+def event(label="badminton", kind="new", score=0.9, at_ns=0) -> EventMessage:
+    began = replace(made.event(kind, label=label), score=score)
+    return event_message(began, replace(made.STAMP, epoch_ns=made.STAMP.epoch_ns + at_ns), 1)
+
+
+@pytest.fixture
+def announced(tmp_path):
+    return Announce(language="en", folder=str(tmp_path / "said"), minimum_seconds_between=5.0, rate_hz=8_000)
+
+
+def test_a_sink_says_events_that_begin_and_keeps_their_distance(announced, tmp_path):
+    sink = announcements(announced, ["badminton", "golf"])
+    second = 10**9
+    for kind, label, at in (
+        ("new", "badminton", 0),
+        ("update", "badminton", 9),
+        ("new", "golf", 3),
+        ("new", "golf", 9),
+    ):
+        sink(event(label, kind, at_ns=at * second))
+    sink(made.tick())
+    sink.close()
+    files = sorted(file.name for file in (tmp_path / "said").iterdir())
+    assert [file.partition("-")[2] for file in files] == ["badminton.wav", "golf.wav"]
+    assert all(re.fullmatch(r"\d{8}T\d{9}Z-[a-z]+\.wav", file) for file in files)
+
+
+def test_what_polly_said_at_the_start_needs_no_network_later(announced, tmp_path, monkeypatch):
+    with polly.running() as server:
+        polly.configure(server, tmp_path, monkeypatch)
+        sink = announcements(replace(announced, voice="Joanna", engine="neural"), ["badminton"])
+        assert {each["VoiceId"] for each in server.requests} == {"Joanna"}
+        assert len(server.texts) == 3
+    sink(event())  # nobody answers any more
+    (file,) = (tmp_path / "said").iterdir()
+    with wave.open(str(file)) as said:
+        data = said.readframes(said.getnframes())
+    assert data == speak("badminton, high confidence", rate_hz=8_000).samples.tobytes()
+    announcements(replace(announced, voice="Joanna", engine="neural"), ["badminton"])  # from the cache
+
+
+def test_the_offline_voice_speaks_where_polly_cannot_only_if_told(announced, tmp_path, monkeypatch, caplog):
+    with polly.running() as server:
+        polly.configure(server, tmp_path, monkeypatch)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    by_polly = replace(announced, voice="Vicki", language="de")
+    with pytest.raises(NotConfiguredError, match="no usable AWS credentials"):
+        announcements(by_polly, ["golf"])
+    sink = announcements(replace(by_polly, fallback="offline"), ["golf"])
+    assert "announcements: the offline voice speaks; Polly: no usable AWS credentials" in caplog.text
+    sink(event("golf"))
+    (file,) = (tmp_path / "said").iterdir()
+    with wave.open(str(file)) as said:
+        assert said.getnframes() == len(speak("golf, sehr sicher", voice="de", rate_hz=8_000).samples)
+
+
+def test_a_template_may_be_ssml(announced, tmp_path):
+    words = tmp_path / "words.toml"
+    words.write_text("[en.labels]\ngolf = \"<speak>{label}! <break time='1s'/> {confidence}</speak>\"\n")
+    sink = announcements(replace(announced, wordings=str(words)), ["golf", "rugby"])
+    speeches = sink._announcer._speeches
+    assert speeches["golf", "high"].seconds > speeches["rugby", "high"].seconds + 0.5
+
+
+class Busy:
+    def __call__(self, name, _speech):
+        msg = f"{name}: is left out"
+        raise BusyError(msg)
+
+
+def test_a_busy_loudspeaker_does_not_break_the_sink(speeches, caplog):
+    caplog.set_level("INFO")
+    Announcements(Announcer(speeches, 0.0), Busy())(event())
+    assert "announcements: " in caplog.text
+    assert "is left out" in caplog.text
+
+
+def test_a_run_announces_each_event_of_a_recording(tmp_path):
+    config = tmp_path / "device.toml"
+    config.write_text(f'[announce]\nlanguage = "en"\nfolder = "{tmp_path}/said"\nminimum_seconds_between = 0\n')
+    match = Path(__file__).parents[2] / "examples" / "match.mp4"
+    assert main(["run", str(match), "--config", str(config), "--quiet", "--jsonl", str(tmp_path / "all.jsonl")]) == 0
+    messages = map(json.loads, (tmp_path / "all.jsonl").read_text().splitlines())
+    began = [m for m in messages if m["schema"] == "event/1" and m["type"] == "new"]
+    names = [f"{''.join(c for c in m['start'] if c not in '-:.')}-{m['label']}.wav" for m in began]
+    assert len(names) > 1
+    assert sorted(file.name for file in (tmp_path / "said").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ('language = "xx"', "language: 'xx' has no wording; there are de, en, es, fr"),
+        ('language = "en"\nlabels = ["chess"]', "announce.labels: 'chess' is none of the bundle's: "),
+        ('language = "en"\nwordings = "nowhere.toml"', "nowhere.toml: cannot be read"),
+        ('language = "en"\nrate_hz = 10', "announce: rate_hz: must be 8000 to 48000, not 10"),
+        ('language = "en"\nfallback = "polly"', "announce.fallback: invalid enum value 'polly'"),
+        ('langauge = "en"', "unknown key `announce.langauge`; did you mean `announce.language`?"),
+    ],
+)
+def test_settings_that_cannot_be_are_named_before_anything_is_watched(tmp_path, capsys, settings, sentence):
+    config = tmp_path / "device.toml"
+    config.write_text(f"[announce]\n{settings}\n")
+    match = Path(__file__).parents[2] / "examples" / "match.mp4"
+    assert main(["run", str(match), "--config", str(config), "--quiet"]) == 2
+    assert sentence in capsys.readouterr().err

@@ -7,11 +7,14 @@ import threading
 import time
 from itertools import pairwise
 
+import made
 import numpy as np
 import pytest
 from brokers import until
 from sound_card import SoundCard
 
+from edge.announce import announcements
+from edge.config import Announce
 from edge.loudspeaker import Loudspeaker, SpeakerError
 from edge.microphone import Microphone, MicrophoneError, SampleClock
 from edge.voice import Speech
@@ -95,6 +98,16 @@ def test_what_the_loudspeaker_says_the_microphone_hears(ear):
     assert pitch(heard) == pytest.approx(440, abs=5)
     with pytest.raises(SpeakerError, match="'tannoy' is none of"):
         Loudspeaker("tannoy")
+
+
+@pytest.mark.usefixtures("card")
+def test_an_event_said_aloud_is_heard(ear):
+    _, blocks = ear()
+    assert until(lambda: blocks, 10)
+    sink = announcements(Announce(language="en"), ["badminton"])
+    sink(made.event_message())
+    assert until(lambda: np.abs(blocks[-1].samples).max() > 0.1, 10)
+    sink.close()
 
 
 def stamps(clock: SampleClock, rate_hz: float, seconds: float, late=lambda _: 0.0):

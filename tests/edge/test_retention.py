@@ -9,10 +9,12 @@ from pathlib import Path
 
 import made
 
+from edge.__main__ import main
 from edge.retention import Retention
 from edge.sinks import JsonLines
 
 KILOBYTE = 1024
+MATCH = Path(__file__).parents[2] / "examples" / "match.mp4"
 
 
 def event(folder: Path, name: str, *, age: float, kilobytes: int = 64) -> Path:
@@ -80,3 +82,16 @@ def test_json_lines_turn_over_at_their_limit(tmp_path: Path):
     assert b'"seq":19,' in lines[-1]
     assert names(tmp_path) == {"all.jsonl", "all.jsonl.1"}
     assert max(file.stat().st_size for file in tmp_path.iterdir()) < 6 * KILOBYTE
+
+
+def test_a_run_keeps_to_its_quotas(tmp_path: Path, state_home: Path):
+    clips = state_home / "touchline" / "clips"
+    for k in range(5):
+        event(clips, f"e{k}", age=1000 - k, kilobytes=600)
+    config = tmp_path / "t.toml"
+    config.write_text("[quotas]\nclips_mb = 1\nfree_mb = 0\njsonl_mb = -1\n")
+    arguments = ["run", str(MATCH), "--quiet", "--config", str(config)]
+    assert main(arguments) == 2
+    config.write_text("[quotas]\nclips_mb = 1\nfree_mb = 0\n")
+    assert main(arguments) == 0
+    assert names(clips) == {"e4"}

@@ -55,7 +55,7 @@ def test_ssml_may_pause():
     [
         ("", {}, "text: there is nothing to say in ''"),
         (" \n\0", {}, "text: there is nothing to say"),
-        ("x" * 5000, {}, "text: has 5000 characters, at most 4096 are said"),
+        ("x" * 7000, {}, "text: has 7000 characters, at most 6000 are said"),
         ("hello", {"voice": "xx"}, "espeak-ng, voice 'xx': The specified espeak-ng voice does not exist"),
         ("hello", {"voice": "-w/tmp/x"}, "voice '-w/tmp/x': must be a name as `espeak-ng --voices` lists them"),
         ("hello", {"rate_hz": 10}, "sample rate: must be 4000 to 192000 Hz, not 10"),

@@ -8,6 +8,7 @@ import sys
 import wave
 
 import numpy as np
+import polly
 import pytest
 import robot
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -89,6 +90,27 @@ def test_the_distance_may_change_while_it_speaks(person, announcer, tmp_path):
 def test_what_was_rendered_needs_no_program(person, announcer, tmp_path, monkeypatch):
     announcer(labels="badminton")
     monkeypatch.setenv("PATH", str(tmp_path))
+    person.events.publish(robot.event())
+    person.until(lambda: files(tmp_path))
+
+
+def test_polly_is_asked_at_the_start_and_not_needed_later(person, announcer, tmp_path, monkeypatch):
+    with polly.running() as server:
+        polly.configure(server, tmp_path, monkeypatch)
+        announcer(labels="badminton", voice="Joanna", engine="neural")
+        texts = {"ready, high confidence", "badminton, high confidence"}
+        assert texts <= set(server.texts)
+        assert {asked["VoiceId"] for asked in server.requests} == {"Joanna"}
+    person.events.publish(robot.event())
+    person.until(lambda: files(tmp_path))
+
+
+def test_the_fallback_is_reported(person, announcer, tmp_path, monkeypatch):
+    with polly.running() as server:
+        polly.configure(server, tmp_path, monkeypatch)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    announcer(labels="badminton", voice="Joanna", fallback=True)
+    person.until(lambda: "the offline voice speaks; Polly: no usable" in person.said("voice", "announcer"))
     person.events.publish(robot.event())
     person.until(lambda: files(tmp_path))
 

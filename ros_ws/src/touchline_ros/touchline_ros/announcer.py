@@ -10,10 +10,14 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from touchline_msgs.msg import Event, LabelInfo
 
-from edge.announce import WORDINGS, AnnounceError, Announcer, Wording, read_wordings, render, wording_of
+from edge.announce import Announcer, announcement_name, render
 from edge.loudspeaker import Loudspeaker, SpeakerError, WavFolder
-from edge.messages import topic_id, utc
-from edge.voice import VoiceError, speak
+from edge.messages import utc
+from edge.speech.cache import cache_folder
+from edge.speech.polly import Polly
+from edge.speech.voices import ENGINES, OFFLINE, Voice
+from edge.voice import Speech, VoiceError
+from edge.wording import WORDINGS, AnnounceError, Wording, read_wordings, wording_of
 
 from .health import Part, report
 from .heard import nanoseconds
@@ -27,6 +31,9 @@ SETTINGS = (
     Setting("folder", "", "write WAV files here, the latest 1000; empty: play them"),
     Setting("device", "", "number or part of the name of the loudspeaker; empty: the system's"),
     Setting("language", "en", "of the announcements: en, de, es, fr, or one of `wordings`"),
+    Setting("voice", OFFLINE, "offline, or a voice of Amazon Polly, asked once for what it has not said before"),
+    Setting("engine", "standard", "of Polly's voice", choices=ENGINES),
+    Setting("fallback", default=False, description="let the offline voice speak where Polly cannot be used"),
     Setting("wordings", "", "TOML file of sentences for each language and label; empty: the known ones"),
     Setting("labels", "", "announce these, separated by commas; empty: every label of the detector"),
     Setting("minimum_seconds_between", 5.0, "what comes sooner is not said", 0.0, 3600.0, live=True),
@@ -53,8 +60,7 @@ class AnnouncerNode(LifecycleNode):
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Open the outlet, try the voice and render what is known by name."""
         try:
-            wording = self._wording()
-            speak("ready", voice=wording.voice or self._value("language"))
+            self._rendered(("ready",), self._wording())
             folder = self._value("folder")
             self._outlet = WavFolder(folder) if folder else Loudspeaker(self._value("device"))
         except (SettingError, VoiceError, SpeakerError) as error:
@@ -118,13 +124,25 @@ class AnnouncerNode(LifecycleNode):
         if not named and labels != self._labels:
             self._render(labels)
 
+    def _rendered(self, labels: tuple[str, ...], wording: Wording) -> tuple[dict[Any, Speech], str]:
+        voice = Voice(self._value("voice"), self._value("engine"))
+        return render(
+            labels,
+            self._value("language"),
+            wording,
+            self._value("rate_hz"),
+            voice=voice,
+            polly=None if voice.offline else Polly(cache=cache_folder()),
+            fallback=self._value("fallback"),
+        )
+
     def _render(self, labels: tuple[str, ...]) -> None:
         try:
-            speeches = render(labels, self._value("language"), self._wording(), self._value("rate_hz"))
+            speeches, instead_of = self._rendered(labels, self._wording())
         except (SettingError, VoiceError) as error:
             self._trouble("voice", str(error))
             return
-        self._trouble("voice", "")
+        self._trouble("voice", f"the offline voice speaks; {instead_of}" if instead_of else "")
         self._labels = labels
         self._announcer = Announcer(speeches, self._value("minimum_seconds_between"))
 
@@ -136,9 +154,8 @@ class AnnouncerNode(LifecycleNode):
                 self._trouble("voice", f"{EVENTS}: label {message.label!r} is none of {LABELS}, so it is not said")
             return
         for speech in self._announcer.push(message.label, message.score, time.monotonic()):
-            when = utc(nanoseconds(message.start)).translate({ord(sign): None for sign in "-:."})
             try:
-                self._outlet(f"{when}-{topic_id(message.label)}", speech)
+                self._outlet(announcement_name(utc(nanoseconds(message.start)), message.label), speech)
             except SpeakerError as error:
                 self._trouble("outlet", str(error))
             else:
