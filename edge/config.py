@@ -182,6 +182,31 @@ class Announce:
 
 
 @dataclass(frozen=True)
+class Quotas:
+    """What may lie on the disk, in megabytes; 0: as much as comes.
+
+    Beyond `clips_mb`, and while less than `free_mb` of the disk are free, the oldest clips of events go; beyond
+    `jsonl_mb` the file of messages is put aside, in the place of the one before, and begun anew.
+    """
+
+    clips_mb: int = 4096
+    free_mb: int = 512
+    jsonl_mb: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("clips_mb", "free_mb", "jsonl_mb"):
+            if getattr(self, name) < 0:
+                msg = f"{name}: must be 0 or more megabytes, not {getattr(self, name)}"
+                raise ValueError(msg)
+
+    @property
+    def clips_folder(self) -> Path:
+        """Where clips of events are."""
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return Path(state).expanduser() / "touchline" / "clips"
+
+
+@dataclass(frozen=True)
 class Config:
     """One device's settings, as in the TOML file; an empty `bundle` means the shipped demo bundle.
 
@@ -200,6 +225,7 @@ class Config:
     web: Web = field(default_factory=Web)
     events: SegmenterConfig = field(default_factory=SegmenterConfig)
     announce: Announce = field(default_factory=Announce)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 def state_folder() -> Path:

@@ -127,7 +127,8 @@ def _configured_sinks(
     if config.announce.language:
         sinks.append(announcements(config.announce, bundle.manifest.labels))
     if config.jsonl:
-        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"]))
+        limit = config.quotas.jsonl_mb * 1_000_000
+        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"], limit_bytes=limit))
     if config.mqtt.url:
         roles: list[str] = [
             name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)

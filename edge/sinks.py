@@ -69,10 +69,13 @@ def deliver(message: Message, sinks: Sequence[Sink]) -> None:
 
 
 class JsonLines:
-    """Writes each message as one line of JSON, at once, while `recording`; an older file at `path` is replaced."""
+    """Writes each message as one line of JSON, at once, while `recording`; an older file at `path` is replaced.
 
-    def __init__(self, path: str | Path, recording: Callable[[], bool] = lambda: True) -> None:
-        self._path, self._recording = Path(path), recording
+    A file that has reached `limit_bytes` (0: none) becomes `path` with `.1`, in the place of an earlier one.
+    """
+
+    def __init__(self, path: str | Path, recording: Callable[[], bool] = lambda: True, *, limit_bytes: int = 0) -> None:
+        self._path, self._recording, self._limit = Path(path), recording, limit_bytes
         try:
             self._file = self._path.open("wb", buffering=0)
         except OSError as error:
@@ -87,6 +90,8 @@ class JsonLines:
         """Append one line in one write."""
         if not self._recording():
             return
+        if self._limit and self._file.tell() >= self._limit:
+            self._turn()
         line = (b"\n" if self._torn else b"") + encode(message) + b"\n"
         self._torn = True  # until all of it is written
         if self._file.write(line) != len(line):
@@ -97,6 +102,11 @@ class JsonLines:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _turn(self) -> None:
+        self._file.close()
+        self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+        self._file, self._torn = self._path.open("wb", buffering=0), False
 
 
 class Terminal:

@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from .clip import Packet
+from .containers import LENIENT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,7 +48,7 @@ class Source:
         self.url = url
         self.undecodable = 0
         try:
-            self._container = av.open(url, metadata_errors="ignore")
+            self._container = av.open(url, **LENIENT)
         except (av.FFmpegError, ValueError) as error:
             msg = f"{url}: not readable as media ({reason(error)}); it may be cut off or of another kind"
             raise SourceError(msg) from None
