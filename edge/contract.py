@@ -103,7 +103,7 @@ class Digest:
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """What a person says of an event: seen and right (`ack`), `wrong`, or that its `label` is another; kept for retraining."""
+    """What a person says of an event: right (`ack`), `wrong`, or that its `label` is another; kept for retraining."""
 
     schema: Literal["feedback/1"] = "feedback/1"
     id: str

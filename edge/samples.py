@@ -50,9 +50,7 @@ END = EventMessage(
     fusion=replace(FUSION, votes={name: replace(vote, probabilities=None) for name, vote in VOTES.items()}),
     model=MODEL, latency_ms={"clip_to_decision": 21.3}, media=MEDIA,
 )  # fmt: skip
-NEW = replace(
-    END, type="new", seq=1, offset=117, end=None, media_end=None, seconds=2, media=replace(MEDIA, post_s=0.0)
-)
+NEW = replace(END, type="new", seq=1, offset=117, end=None, media_end=None, seconds=2, media=replace(MEDIA, post_s=0.0))
 
 INFO = Info(
     node=NODE, boot=BOOT, version="0.1.0", started="2026-11-23T10:15:00.000Z", sources=(SOURCE,), classes=CLASSES,
