@@ -64,7 +64,7 @@ def network(folder: Path) -> Path:
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     save = {name: replace(collection, interval=min(10, collection.interval)) for name, collection in DEFAULTS.items()}
-    hook = KerasHook(folder, save=save, rules=[rule("VanishingGradient")], labels=CLASSES)
+    hook = KerasHook(folder, save=save, rules=[rule("VanishingGradient")], labels=CLASSES, keep_best=False)
     given = {"validation_data": (x[400:], y[400:]), "callbacks": [hook], "batch_size": 40, "verbose": 0}
     model.fit(x[:400], y[:400], epochs=4, **given)
     return folder

@@ -96,6 +96,7 @@ def _bars(counts: NDArray[np.int64], names: Sequence[str]) -> Any:  # noqa: ANN4
     axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3, fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="rows", xlim=(0, 1.15 * max(1, counts.max())))
+    axes.locator_params(axis="x", nbins=5)
     axes.invert_yaxis()
     return drawing
 
