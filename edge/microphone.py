@@ -30,7 +30,7 @@ class MicrophoneError(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """What was heard from `stamp_ns` on (ns since 1970, or of a given clock): `[n]` of -1 to 1 at `rate_hz`."""
+    """Heard from `stamp_ns` on (nanoseconds since 1970 or of another clock): `[n]` of -1 to 1 at `rate_hz`."""
 
     stamp_ns: int
     rate_hz: int
