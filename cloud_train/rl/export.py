@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cloud_train.convert import ExportError, float_tflite, int8_tflite, save_frozen
 from cloud_train.progress import console, track
-from cloud_train.provenance import git_commit
+from cloud_train.provenance import made_by
 from edge.bundle import GOLDEN, Bundle
 from edge.fusion import Majority, write_fusion
 from edge.golden import TOLERANCES, Golden
@@ -219,10 +219,11 @@ def _write(
     }
     made = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "git_commit": git_commit(),
+        **made_by(),
         "policy": {
             "task": run.task, "engine": run.engine, "options": run.options, "settings": asdict(run.settings),
             "steps": run.steps, "training_seconds": round(run.seconds, 1), "commit": run.commit,
+            "identity": run.identity,
         },
         "libraries": {name: version_of(name) for name in ("keras", "numpy", "gymnasium")},
     }  # fmt: skip

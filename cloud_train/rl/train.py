@@ -38,6 +38,11 @@ LEVEL_EPISODES = 20
 """Episodes of the controller and of chance that the curve shows as levels."""
 
 
+def identity(task: str, settings: Settings, options: Mapping[str, Any]) -> str:
+    """Hash all that makes a training what it is."""
+    return hashlib.sha256(msgspec.json.encode([task, asdict(settings), dict(options)])).hexdigest()
+
+
 @dataclass(frozen=True)
 class PolicyRun:
     """A finished training of a policy: its folder, task and settings, and what it came to."""
@@ -54,6 +59,11 @@ class PolicyRun:
     restarts: int = 0
     dropped: int = 0
     commit: str = "unknown"
+
+    @property
+    def identity(self) -> str:
+        """The hash of task, settings and options: what a policy has for data."""
+        return identity(self.task, self.settings, self.options)
 
     @classmethod
     def load(cls, path: str | Path) -> PolicyRun:
@@ -88,8 +98,7 @@ class Wanted:
     @property
     def identity(self) -> str:
         """The hash of all that makes the training what it is."""
-        made_of = msgspec.json.encode([self.task, asdict(self.settings), dict(self.options)])
-        return hashlib.sha256(made_of).hexdigest()
+        return identity(self.task, self.settings, self.options)
 
 
 @dataclass(frozen=True, eq=False)
