@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge.clip import MODALITIES
 from edge.commands import Commands, add_command, positive

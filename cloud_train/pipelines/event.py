@@ -1,13 +1,14 @@
 """The event pipeline: recordings to a published bundle."""
 
 from collections.abc import Sequence
-from typing import Any, Dict  # noqa: UP035 - kfp reads this spelling on every Python
+from typing import Any
 
 from kfp import dsl
 
 from edge.clip import MODALITIES, Modality
 
 from . import event_components as steps
+from . import job_components as jobs
 from .needs import RUN, needs
 
 
@@ -18,14 +19,14 @@ def event_pipeline(modalities: Sequence[Modality] = MODALITIES, on: str = "local
     def event(
         data: str = "",
         preset: str = "demo",
-        settings: Dict[str, str] = {},  # noqa: B006 - kfp copies it
+        settings: dict[str, str] = {},  # noqa: B006 - kfp copies it
         seed: int = 0,
         rule: str = "class_model_table",
         minimum: float = 0.5,
         name: str = "event",
         version: str = "1.0.0",
         publish: str = "",
-        cloud: Dict[str, str] = {},  # noqa: B006
+        cloud: dict[str, str] = {},  # noqa: B006
     ) -> str:
         collected = needs(steps.collect(data=data, preset=preset), "recordings", cpu="2", memory="4G")
         extracted = needs(
@@ -35,9 +36,7 @@ def event_pipeline(modalities: Sequence[Modality] = MODALITIES, on: str = "local
         divided = needs(steps.split(features=extracted.outputs["features"], seed=seed), "split")
         parts = divided.outputs["parts"]
         if on == "sagemaker":
-            from .sagemaker_steps import train_in_jobs
-
-            runs = train_in_jobs(modalities, parts, preset=preset, settings=settings, cloud=cloud)
+            runs = _trained_in_jobs(modalities, parts, preset=preset, settings=settings, cloud=cloud, on=on)
         else:
             runs = {m: _trained(m, parts, preset, settings) for m in modalities}
         models = {modality: runs.get(modality, parts) for modality in MODALITIES}
@@ -45,9 +44,7 @@ def event_pipeline(modalities: Sequence[Modality] = MODALITIES, on: str = "local
         judged = needs(
             steps.evaluate(**models, features=parts, fusion=fused.outputs["fusion"]), "evaluate", memory="4G"
         )
-        passed = needs(
-            steps.gate(scores=judged.outputs["scores"], minimum=minimum), "gate", retries=0, cached=False
-        )
+        passed = needs(steps.gate(scores=judged.outputs["scores"], minimum=minimum), "gate", retries=0, cached=False)
         exported = steps.export(**models, features=parts, rule=rule, name=name, version=version, pipeline_run=RUN)
         exported.after(passed)
         needs(exported, "export", cpu="4", memory="8G")
@@ -61,3 +58,24 @@ def _trained(modality: Modality, parts: Any, preset: Any, settings: Any) -> Any:
     task = steps.train(modality=modality, features=parts, preset=preset, settings=settings)
     needs(task, f"train {modality}", cpu="4", memory="16G", gpu=True)
     return task.outputs["run"]
+
+
+def _trained_in_jobs(
+    modalities: Sequence[Modality],
+    parts: Any,  # noqa: ANN401
+    *,
+    preset: Any,  # noqa: ANN401
+    settings: Any,  # noqa: ANN401
+    cloud: Any,  # noqa: ANN401
+    on: str,
+) -> dict[str, Any]:
+    """Start a job for each modality, then wait for all at once, so that one which fails stops its siblings."""
+    started = []
+    for modality in modalities:
+        task = jobs.start_training(
+            modality=modality, features=parts, preset=preset, settings=settings, on=on, cloud=cloud, pipeline_run=RUN
+        )
+        started.append(needs(task, f"start {modality}", cached=False))
+    task = jobs.wait_for_training(jobs=[one.output for one in started], modalities=list(modalities), cloud=cloud)
+    needs(task, "wait for training", cached=False)
+    return {modality: task.outputs[modality] for modality in modalities}

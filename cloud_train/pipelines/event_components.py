@@ -3,15 +3,13 @@
 Their source is what Kubeflow stores and runs, so that annotations are real and nothing of this module is used in them.
 """
 
-from typing import Dict  # noqa: UP035 - kfp reads this spelling on every Python
-
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 from .image import component
 
 
 @component
-def collect(data: str, preset: str, recordings: Output[Dataset]):
+def collect(data: str, preset: str, recordings: Output[Dataset]) -> None:
     """List the recordings, or render synthetic ones."""
     from cloud_train.pipelines.event_steps import collect
 
@@ -19,7 +17,7 @@ def collect(data: str, preset: str, recordings: Output[Dataset]):
 
 
 @component
-def extract(recordings: Input[Dataset], preset: str, settings: Dict[str, str], features: Output[Dataset]):
+def extract(recordings: Input[Dataset], preset: str, settings: dict[str, str], features: Output[Dataset]) -> None:
     """Cut recordings into seconds and compute features: `touchline-train extract`."""
     from cloud_train.pipelines.event_steps import extract
 
@@ -27,7 +25,7 @@ def extract(recordings: Input[Dataset], preset: str, settings: Dict[str, str], f
 
 
 @component
-def split(features: Input[Dataset], seed: int, parts: Output[Dataset]):
+def split(features: Input[Dataset], seed: int, parts: Output[Dataset]) -> None:
     """Give each recording a side: `touchline-train split`."""
     from cloud_train.pipelines.event_steps import split
 
@@ -39,11 +37,11 @@ def train(
     modality: str,
     features: Input[Dataset],
     preset: str,
-    settings: Dict[str, str],
+    settings: dict[str, str],
     run: Output[Model],
     metrics: Output[Metrics],
     report: Output[HTML],
-):
+) -> None:
     """Train one modality: `touchline-train fit`."""
     from cloud_train.pipelines.event_steps import train
 
@@ -61,7 +59,7 @@ def fuse(
     features: Input[Dataset],
     rule: str,
     fusion: Output[Artifact],
-):
+) -> None:
     """Estimate the fusion: `touchline-train fuse`."""
     from cloud_train.pipelines.event_steps import fuse
 
@@ -79,7 +77,7 @@ def evaluate(
     confusion: Output[ClassificationMetrics],
     report: Output[HTML],
     scores: Output[Artifact],
-):
+) -> None:
     """Judge models and fusion on the test recordings: `touchline-train evaluate`."""
     from cloud_train.pipelines.event_steps import evaluate
 
@@ -90,7 +88,7 @@ def evaluate(
 
 
 @component
-def gate(scores: Input[Artifact], minimum: float):
+def gate(scores: Input[Artifact], minimum: float) -> None:
     """Go on only where the fused F1 is good enough."""
     from cloud_train.pipelines.event_steps import gate
 
@@ -110,7 +108,7 @@ def export(
     bundle: Output[Model],
     metrics: Output[Metrics],
     report: Output[HTML],
-):
+) -> None:
     """Write the bundle in int8: `touchline-train export`."""
     from cloud_train.pipelines.event_steps import export
 

@@ -34,9 +34,7 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)  # steps end by themselves; this process cleans up after them
     os.environ[RUNNER] = str(os.getpid())
     arguments = load(folder).arguments
-    kfp.local.init(
-        kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
-    )
+    kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False)
     text = (folder / YAML).read_text(encoding="utf-8")
     output = _call(text, arguments)
     found = steps(folder).values()

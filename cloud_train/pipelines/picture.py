@@ -1,4 +1,4 @@
-"""A compiled pipeline as a drawing: tasks as boxes in the order in which they can run, arrows for what they wait for."""
+"""A compiled pipeline as a drawing: boxes in the order in which tasks can run, arrows for what they wait for."""
 
 from __future__ import annotations
 
@@ -169,6 +169,5 @@ def _arrow(start: tuple[float, float, int, int], end: tuple[float, float, int, i
     x0, y0 = start[0] + start[2] / 2, start[1] + start[3]
     x1, y1 = end[0] + end[2] / 2, end[1]
     half = (y0 + y1) / 2
-    return (
-        f'<path class="arrow" marker-end="url(#head)" d="M{x0:g} {y0:g} C{x0:g} {half:g} {x1:g} {half:g} {x1:g} {y1:g}"/>'
-    )
+    curve = f"M{x0:g} {y0:g} C{x0:g} {half:g} {x1:g} {half:g} {x1:g} {y1:g}"
+    return f'<path class="arrow" marker-end="url(#head)" d="{curve}"/>'

@@ -1,7 +1,7 @@
-"""What surrounds the work of a step: outputs that exist are kept, and the log of the run says what happened.
+"""What surrounds the work of a step: outputs that exist are kept, and the run's log says what happened.
 
-Where the environment names a store (a run on this machine does), the outputs of a step lie there under the hash of all
-that went into them: its inputs' contents, its parameters and this code. On a cluster Kubeflow's own cache does that.
+Where the environment names a store (a run on this machine does), the outputs of a step lie there under the hash of
+all that went into them: its inputs' contents, its parameters and this code. On a cluster Kubeflow's own cache does that.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ STOP = "stop"
 """A file beside the log: no step begins any more."""
 
 
-def step(
-    title: str, *outputs: str, kept: bool = True, always: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+Work = Callable[..., Any]
+
+
+def step(title: str, *outputs: str, kept: bool = True, always: bool = False) -> Callable[[Work], Work]:
     """Make a step of a function that takes keywords; `outputs` names its artifacts, `title` may hold `{parameters}`.
 
     A parameter `pipeline_run` does not count among what goes into the outputs. `always`: also once a stop was asked for.
     """
 
-    def wrap(work: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(work: Work) -> Work:
         @functools.wraps(work)
         def run(**given: Any) -> Any:  # noqa: ANN401 - whatever the step returns
             name = title.format(**given)
@@ -67,7 +68,7 @@ class _Told:
         self._name, self._made, self._always = name, made, always
         self._how, self._key = "done", ""
 
-    def __enter__(self) -> _Told:
+    def __enter__(self) -> _Told:  # noqa: PYI034 - Self is Python 3.11's
         log = os.environ.get(LOG)
         if log and not self._always and (Path(log).parent / STOP).exists():
             tell(self._name, "skipped", reason="the run was stopped")

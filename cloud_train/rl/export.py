@@ -24,6 +24,7 @@ from edge.golden import TOLERANCES, Golden
 from edge.manifest import BundleError, ClipSpec, Features, Manifest, PolicySpec
 from edge.tflite import TfliteModel
 
+from .baselines import Act
 from .evaluate import Score, greedy, judge
 from .interface import Interface
 from .tasks import Watched, maker
@@ -106,6 +107,20 @@ def on_robot(network: keras.Model, interface: Interface) -> keras.Model:
     return keras.Model(network.input, bounded)
 
 
+def as_trained(run: PolicyRun) -> Act:
+    """Give what acts by a run's network, as the robot would."""
+    make = maker(run.task, **run.options)
+    env = make()
+    interface = env.interface
+    env.close()
+    return _act(on_robot(run.policy(), interface), interface)
+
+
+def _act(network: keras.Model, interface: Interface) -> Act:
+    call = tf.function(network)
+    return greedy(interface, lambda one: _normal(call(tf.constant(one)).numpy(), interface))
+
+
 def gather(make: Callable[[], Watched], act: Any, count: int) -> NDArray[np.float32]:  # noqa: ANN401 - an Act
     """Collect observations `[count, ...]` where a policy leads, and a little beside."""
     env, random = make(), np.random.default_rng(1)
@@ -135,8 +150,7 @@ def _original(run: PolicyRun, observations: int, episodes: int) -> tuple[keras.M
     interface = env.interface
     env.close()
     network = on_robot(run.policy(), interface)
-    call = tf.function(network)
-    act = greedy(interface, lambda one: _normal(call(tf.constant(one)).numpy(), interface))
+    act = _act(network, interface)
     seen = gather(make, act, observations)
     outputs = network.predict(seen, batch_size=256, verbose=0)
     score = judge(make, lambda _: act, episodes, "the network")

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -28,12 +28,13 @@ from .spec import GRACE_SECONDS, JobSpec
 POLL_SECONDS = 0.2
 
 
-class Ended(Exception):  # noqa: N818 - an end need not be an error
-    """A job's last word: its status, and the reason where it failed."""
+@dataclass(frozen=True)
+class End:
+    """How one attempt ended: the status that the job would have, why, and whether it may be started again."""
 
-    def __init__(self, status: str, reason: str = "") -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+    status: str
+    reason: str = ""
+    again: bool = False
 
 
 def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -43,15 +44,14 @@ def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
     environment = _laid_out(place / "ml", spec)
     status = Status(os.getpid())
     deadline = time.monotonic() + spec.max_seconds
-    try:
-        while True:
-            why = _attempt(place, spec, environment, status, deadline=deadline, grace_seconds=grace_seconds)
-            if status.restarts >= spec.restarts:
-                raise Ended("Failed", f"{why}, after {status.restarts} restarts" if spec.restarts else why)
-            status = replace(status, restarts=status.restarts + 1)
-            _say(f"{why}; it is started again ({status.restarts} of {spec.restarts})")
-    except Ended as end:
-        write_status(place, replace(read_status(place), status=end.status, reason=end.reason))
+    while True:
+        end = _attempt(place, spec, environment, status, deadline=deadline, grace_seconds=grace_seconds)
+        if not end.again or status.restarts >= spec.restarts:
+            break
+        status = replace(status, restarts=status.restarts + 1)
+        _say(f"{end.reason}; it is started again ({status.restarts} of {spec.restarts})")
+    many = f", after {status.restarts} restarts" if end.again and spec.restarts else ""
+    write_status(place, replace(read_status(place), status=end.status, reason=f"{end.reason}{many}"))
 
 
 def _laid_out(base: Path, spec: JobSpec) -> dict[str, str]:
@@ -76,39 +76,40 @@ def _laid_out(base: Path, spec: JobSpec) -> dict[str, str]:
 
 def _attempt(
     place: Path, spec: JobSpec, environment: dict[str, str], status: Status, *, deadline: float, grace_seconds: float
-) -> str:
-    """Run the job once; give the reason where it may be started again, raise Ended where it may not."""
+) -> End:
+    """Run the job once, to its end or to ours."""
     failure = place / "ml" / "output" / "failure"
     failure.unlink(missing_ok=True)
-    with subprocess.Popen([sys.executable, "-m", "cloud_train.pipelines.contained", *spec.command], env=environment) as job:
+    command = [sys.executable, "-m", "cloud_train.pipelines.contained", *spec.command]
+    with subprocess.Popen(command, env=environment) as job:
         write_status(place, replace(status, process=job.pid))
         began = time.time()
         while job.poll() is None:
             if (place / STOP).exists() or time.monotonic() > deadline:
                 write_status(place, replace(status, status="Stopping", process=job.pid))
-                raise _stopped(job, grace_seconds, over=not (place / STOP).exists())
+                _end(job, grace_seconds)
+                return End("Stopped", "" if (place / STOP).exists() else "its time was over")
             silent = time.time() - max(began, (place / LOG).stat().st_mtime)
             if spec.hang_seconds and silent > spec.hang_seconds:
-                job.kill()
-                job.wait()
-                return f"{spec.name} hangs: it said nothing for {spec.hang_seconds:g} s"
+                _end(job, 0.0)
+                return End("Failed", f"{spec.name} hangs: it said nothing for {spec.hang_seconds:g} s", again=True)
             time.sleep(POLL_SECONDS)
     if job.returncode == 0:
-        raise Ended("Completed")
-    reason = failure.read_text(encoding="utf-8") if failure.is_file() else ""
-    if reason:  # what the job says itself will be so the next time
-        raise Ended("Failed", reason)
-    return f"{spec.name} died ({_code(job.returncode)})"
+        return End("Completed")
+    if failure.is_file():  # what the job says itself will be so the next time
+        return End("Failed", failure.read_text(encoding="utf-8"))
+    return End("Failed", f"{spec.name} died ({_code(job.returncode)})", again=True)
 
 
-def _stopped(job: subprocess.Popen[bytes], grace_seconds: float, *, over: bool) -> Ended:
-    job.terminate()
+def _end(job: subprocess.Popen[bytes], grace_seconds: float) -> None:
+    """Ask a job to end, and kill it where it does not."""
+    if grace_seconds:
+        job.terminate()
     try:
         job.wait(grace_seconds)
     except subprocess.TimeoutExpired:
         job.kill()
         job.wait()
-    return Ended("Stopped", "its time was over" if over else "")
 
 
 def _code(code: int) -> str:
