@@ -123,14 +123,14 @@ def _hyperparameters(name: str) -> tuple[str, ...]:
 
 
 def _typed(key: str, value: str, kind: str) -> Any:  # noqa: ANN401 - of that type
-    convert: Callable[[str], Any] = {
+    convert: dict[str, Callable[[str], Any]] = {
         "NUMBER_DOUBLE": float,
         "NUMBER_INTEGER": int,
         "BOOLEAN": json.loads,
         "LIST": lambda text: text.replace(",", " ").split(),
-    }.get(kind, str)
+    }
     try:
-        return convert(value)
+        return convert.get(kind, str)(value)
     except ValueError:
         what = {"NUMBER_DOUBLE": "a number", "NUMBER_INTEGER": "a whole number", "BOOLEAN": "true or false"}[kind]
         msg = f"{key}={value}: must be {what}"

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cloud_train.__main__ import explained, parser
+from cloud_train.cluster import PARENT
 from cloud_train.parallel import end_with
 from cloud_train.recordings import TrainingError
 from cloud_train.sagemaker import channel, container, failures_told
 from cloud_train.stop import Stopped, listen
-from cloud_train.workers import PARENT
 
 WORK = "work"
 

@@ -16,7 +16,8 @@ import msgspec
 
 from cloud_train.atomic import write_atomically
 from cloud_train.recordings import DataError
-from edge.clip import MODALITIES
+from edge.clip import MODALITIES, Modality
+from edge.manifest import RuleName
 
 from .gate import require
 from .step import step
@@ -97,7 +98,7 @@ def _linked(source: str, target: str) -> None:
 @step("train {modality}", "run", "metrics", "report")
 def train(
     *,
-    modality: str,
+    modality: Modality,
     features: Any,  # noqa: ANN401
     preset: str,
     settings: dict[str, str],
@@ -139,7 +140,7 @@ def describe_run(trained: Run, run: Any, metrics: Any, report: Any) -> None:  # 
 
 
 @step("fuse", "fusion")
-def fuse(*, runs: Sequence[Any], features: Any, rule: str, fusion: Any) -> None:  # noqa: ANN401
+def fuse(*, runs: Sequence[Any], features: Any, rule: RuleName, fusion: Any) -> None:  # noqa: ANN401
     """Estimate the fusion from the runs' validation seconds."""
     from cloud_train.rules import fuse as estimate
     from edge.fusion import fusion_file, write_fusion
@@ -219,7 +220,7 @@ def export(
     *,
     runs: Sequence[Any],
     features: Any,  # noqa: ANN401
-    rule: str,
+    rule: RuleName,
     name: str,
     version: str,
     pipeline_run: str,  # noqa: ARG001 - the step's frame hands it to what writes provenance

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edge.clip import Modality
+
 from .event_steps import describe_run
 from .jobs.spec import JobSpec
 from .step import step
@@ -25,7 +27,7 @@ def job_name(pipeline_run: str, what: str) -> str:
 @step("start {modality}", kept=False)
 def start_training(
     *,
-    modality: str,
+    modality: Modality,
     features: Any,  # noqa: ANN401 - artifacts are kfp's
     preset: str,
     settings: Mapping[str, str],
@@ -37,7 +39,7 @@ def start_training(
     from .jobs.providers import provider
     from .settings import training_args
 
-    args = training_args(preset, settings, modality)  # type: ignore[arg-type] # a Modality
+    args = training_args(preset, settings, modality)
     options = tuple(f"--{name.replace('_', '-')}={value}" for name, value in asdict(args).items())
     command = ("fit", modality, "--data", "{data}", "--out", "{out}", *options)
     spec = JobSpec(job_name(pipeline_run, modality), command, str(features.path), restarts=RESTARTS)

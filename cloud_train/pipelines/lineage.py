@@ -32,13 +32,13 @@ def find(out: Path, name: str | None = None) -> Found:
 def listed(out: Path) -> str:
     """Lay all runs out as a table, the oldest first."""
     find(out)
-    head = ("run", "state", "on", "started", "starts", "steps", "output")
+    head = ("run", "state", "on", "started", "starts", "steps", "bundle")
     rows = []
     for folder, record in records(out):
         over = sum(step.state in ("done", "kept") for step in steps(folder).values())
         rows.append((
             record.id, record.state, record.on, record.started, str(record.starts), f"{over}/{len(record.tasks)}",
-            str(record.output or ""),
+            record.made,
         ))  # fmt: skip
     return _table(head, rows)
 
@@ -58,7 +58,7 @@ def shown(folder: Path, record: Record) -> str:
         for s in found.values()
     ]
     numbers = [f"  {name} = {value:g}" for name, value in figures(found).items()]
-    last = [f"output: {record.output}"] if record.output else []
+    last = [f"bundle: {record.made}"] if record.made else []
     return "\n".join([*lines, _table(("step", "state", "seconds", "key", "made"), rows), *numbers, *last]) + "\n"
 
 

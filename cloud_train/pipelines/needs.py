@@ -6,8 +6,8 @@ from typing import Any
 
 from kfp import dsl
 
-RUN = dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
-"""Kubeflow's name of the run; on this machine `step` knows ours, and that goes first."""
+RUN = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+"""Kubeflow's id of the run; on this machine `step` knows ours, and that goes first."""
 GPU = "nvidia.com/gpu"
 
 

@@ -38,7 +38,7 @@ def policy_settings(task: str, settings: Mapping[str, str]) -> Settings:
     """Read hyperparameters of a policy's training; DataError names a wrong one."""
     from cloud_train.rl.settings import Settings, settings_for
 
-    kinds = {one.name: type(one.default) for one in fields(Settings)}
+    kinds: dict[str, Any] = {one.name: type(one.default) for one in fields(Settings)}
     given = {}
     for name, value in settings.items():
         try:
@@ -137,12 +137,13 @@ def wait_for_policy(
 ) -> None:
     """Wait for the learner and fetch what it made; simulation jobs that die are started again, and counted."""
     from cloud_train import stop
-    from cloud_train.rl.train import PolicyRun
 
     from .jobs.wait import wait
 
     stop.listen()
     ended = wait([learner], simulations, cloud=cloud)
+    from cloud_train.rl.train import PolicyRun  # it loads TensorFlow, which would take time from the learner
+
     where, _, name = learner.partition(":")
     shutil.rmtree(run.path, ignore_errors=True)
     Path(run.path).mkdir(parents=True)
@@ -252,7 +253,7 @@ def delete_app(*, on: str, cloud: Mapping[str, str], pipeline_run: str) -> None:
 
     for where in dict.fromkeys((on, simulation_provider(on))):
         jobs = provider(where, cloud)
-        for job in jobs.list(job_name(pipeline_run, "")):
+        for job in jobs.names(job_name(pipeline_run, "")):
             if jobs.describe(job).status == "InProgress":
                 jobs.stop(job)
     delete(app_place(on, cloud, pipeline_run))

@@ -17,7 +17,7 @@ def require_ready(wanted: Order) -> None:
     cloud = wanted.arguments.get("cloud", {})
     buckets = [s3_address(to, "publish").bucket] if to.startswith("s3://") else []
     if wanted.on == "sagemaker":
-        needed = ("image", "role", "output")
+        needed: tuple[str, ...] = ("image", "role", "output")
         if wanted.pipeline == "policy":
             needed = (*needed, "queue", "job_role")
         missing = [name for name in needed if not cloud.get(name)]

@@ -56,6 +56,11 @@ class Record:
         write_atomically(folder / RECORD, msgspec.json.format(msgspec.json.encode(self), indent=2))
 
     @property
+    def made(self) -> str:
+        """Where the bundle is that the run published, empty where there is none."""
+        return str(self.output or self.arguments.get("publish", "")) if self.state == "done" else ""
+
+    @property
     def lives(self) -> bool:
         """Whether the process that runs it is there."""
         return self.state == "running" and Path(f"/proc/{self.pid}").exists() and self.pid != os.getpid()

@@ -109,7 +109,8 @@ def _environment(out: Path, folder: Path, record: Record) -> dict[str, str]:
 
 def _watched(child: subprocess.Popen[bytes], folder: Path, record: Record, before: int) -> bool:
     """Say what steps do until the run ends; True where it was ended because a stop was asked for."""
-    deadline, seen, found = float("inf"), before, {}
+    deadline, seen = float("inf"), before
+    found: dict[str, Step] = {}
     with console.status(f"{record.pipeline}: starting") as line:
         while True:
             ended = child.poll() is not None

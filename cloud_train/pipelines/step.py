@@ -1,7 +1,7 @@
 """What surrounds the work of a step: outputs that exist are kept, and the run's log says what happened.
 
-Where the environment names a store (a run on this machine does), the outputs of a step lie there under the hash of
-all that went into them: its inputs' contents, its parameters and this code. On a cluster Kubeflow's own cache does that.
+Where the environment names a store, as a run on this machine does, the outputs of a step lie there under the hash of
+what went into them: its inputs' contents, its parameters and this code. On a cluster Kubeflow's cache does that.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Work = Callable[..., Any]
 
 
 def step(title: str, *outputs: str, kept: bool = True, always: bool = False) -> Callable[[Work], Work]:
-    """Make a step of a function that takes keywords; `outputs` names its artifacts, `title` may hold `{parameters}`.
+    """Make a step of a function that takes keywords; `outputs` names artifacts, `title` may hold `{parameters}`.
 
-    A parameter `pipeline_run` does not count among what goes into the outputs. `always`: also once a stop was asked for.
+    A parameter `pipeline_run` does not count among what goes in. `always`: also once a stop was asked for.
     """
 
     def wrap(work: Work) -> Work:
@@ -133,7 +133,9 @@ def _key(name: str, put_in: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([name, parts, code_sha256()], sort_keys=True).encode()).hexdigest()
 
 
-def _identity(value: Any) -> Any:  # noqa: ANN401 - an artifact or a parameter
+def _identity(value: Any) -> Any:  # noqa: ANN401 - an artifact or a parameter, or a list of them
+    if isinstance(value, list):
+        return [_identity(one) for one in value]
     if hasattr(value, "metadata"):
         return value.metadata.get("sha256") or tree_sha256(Path(value.path))
     if isinstance(value, str) and value and Path(value).exists():  # a place counts by what lies there

@@ -30,7 +30,7 @@ def summary(out: Path, record: Record, steps: Mapping[str, Step]) -> None:
     console.print(table)
     where = out / RUNS / record.id
     if record.state == "done":
-        console.print(f"{record.id}: done; {record.output}" if record.output else f"{record.id}: done", soft_wrap=True)
+        console.print(f"{record.id}: done; {record.made}" if record.made else f"{record.id}: done", soft_wrap=True)
         return
     reasons = [f"{step.name}: {step.reason}" for step in steps.values() if step.state == "failed"]
     why = "; ".join(reasons) or "no step says why"

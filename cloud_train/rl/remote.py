@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
+from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
@@ -39,13 +39,11 @@ class Visitors:
 
     def __init__(self, place: str, each: int, seed: int, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._app, self._each, self._seed = apps.load(place), each, seed
-        self._listener = Listener((host, port), backlog=64)
+        self._listener = socket.create_server((host, port), backlog=64)
         self._waiting: Queue[Connection] = Queue()
         Thread(target=self._accept, daemon=True).start()
-        address = self._listener.address
-        assert isinstance(address, tuple)
         own = host if host != "0.0.0.0" else socket.gethostbyname(socket.gethostname())  # noqa: S104 - where asked to
-        apps.announce(place, own, address[1])
+        apps.announce(place, own, self._listener.getsockname()[1])
 
     def open(self, rows: Sequence[int], *, least: int, restarts: int) -> dict[int, Link]:
         """Give each row a job that has come; wait for as many as are needed, 120 seconds at most."""
@@ -69,6 +67,7 @@ class Visitors:
 
     def close(self) -> None:
         """Let nobody come any more; who waits is told that all is done."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # close alone would let one more in
         self._listener.close()
         while not self._waiting.empty():
             _Visitor(self._waiting.get()).end()
@@ -76,10 +75,10 @@ class Visitors:
     def _accept(self) -> None:
         while True:
             try:
-                connection = self._listener.accept()
+                visitor, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            Thread(target=self._greet, args=(connection,), daemon=True).start()
+            Thread(target=self._greet, args=(Connection(visitor.detach()),), daemon=True).start()
 
     def _greet(self, connection: Connection) -> None:
         _limit(connection)

@@ -84,7 +84,7 @@ class BatchJobs:
         with explained():
             self._aws.batch.terminate_job(jobId=job, reason=STOPPED)
 
-    def list(self, prefix: str) -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """Give the ids of the jobs whose names begin with `prefix`."""
         with explained():
             return [one["jobId"] for one in self._listed(prefix)]

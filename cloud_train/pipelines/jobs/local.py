@@ -73,11 +73,9 @@ class LocalJobs:
         """Ask a job to end: SIGTERM, and SIGKILL after 120 seconds."""
         status = read_status(self._place(job))
         if status.status == "InProgress":
-            (self._place(job) / STOP).touch()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(status.supervisor, signal.SIGTERM)
+            (self._place(job) / STOP).touch()  # the supervisor looks for it; a signal might come before it is ready
 
-    def list(self, prefix: str) -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """Give the names of the jobs that begin with `prefix`."""
         return sorted(file.parent.name for file in self.folder.glob(f"{prefix}*/{SPEC}"))
 

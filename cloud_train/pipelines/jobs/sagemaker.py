@@ -16,7 +16,6 @@ from cloud_train.transfer import unpacked, upload
 
 from .spec import Description, JobSpec
 
-PROGRAM = ["python", "-m", "cloud_train.pipelines.contained"]
 MOST_RETRIES = 30
 """SageMaker's limit for RetryStrategy."""
 
@@ -24,7 +23,8 @@ MOST_RETRIES = 30
 def checked_request(cloud: Mapping[str, str]) -> Request:
     """Read what was set of a cloud into a request, and check it as `touchline-train submit` does."""
     aws = connect(cloud.get("region"))
-    known = {name: cloud[name] for name in ("image", "role", "output", "instance_type") if cloud.get(name)}
+    named = ("image", "role", "output", "instance_type")
+    known: dict[str, Any] = {name: cloud[name] for name in named if cloud.get(name)}
     try:
         request = Request(
             name="check", data=cloud["output"], **known, volume_gb=int(cloud.get("volume_gb", "50")),
@@ -72,7 +72,7 @@ class SagemakerJobs:
             with explained():
                 self._aws.sagemaker.stop_training_job(TrainingJobName=job)
 
-    def list(self, prefix: str) -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """Give the names of the jobs that begin with `prefix`."""
         with explained():
             pages = self._aws.sagemaker.get_paginator("list_training_jobs").paginate(NameContains=prefix)
@@ -118,7 +118,10 @@ class SagemakerJobs:
         made = job_definition(request, source)
         if not spec.channel:
             del made["InputDataConfig"]
-        made["AlgorithmSpecification"] |= {"ContainerEntrypoint": PROGRAM, "ContainerArguments": list(spec.command)}
+        made["AlgorithmSpecification"] |= {
+            "ContainerEntrypoint": ["python", *spec.program],
+            "ContainerArguments": list(spec.command),
+        }
         made["Environment"] = dict(spec.environment)
         if spec.restarts:
             made["RetryStrategy"] = {"MaximumRetryAttempts": min(spec.restarts, MOST_RETRIES)}

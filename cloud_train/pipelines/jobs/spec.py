@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 ENDS = ("Completed", "Failed", "Stopped")
 """As SageMaker calls them; before, a job is InProgress, or Stopping once it was asked to end."""
+CONTAINED = ("-m", "cloud_train.pipelines.contained")
+"""Python's arguments before the command: a subcommand that knows it is in a container."""
 GRACE_SECONDS = 120.0
 """How long a job may take to end after SIGTERM, as in SageMaker."""
 
@@ -27,6 +29,7 @@ class JobSpec:
     max_seconds: float = 86400.0
     restarts: int = 0
     hang_seconds: float = 0.0
+    program: tuple[str, ...] = CONTAINED
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Jobs(Protocol):
     def stop(self, job: str) -> None:
         """Ask a job to end; one that has ended stays as it is."""
 
-    def list(self, prefix: str) -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         """Give the ids of the jobs whose names begin with `prefix`."""
 
     def log(self, job: str, seen: Any) -> tuple[list[str], Any]:  # noqa: ANN401 - each provider's own

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from cloud_train.atomic import write_atomically
+from cloud_train.cluster import PARENT
 from cloud_train.sagemaker import CHANNEL
-from cloud_train.workers import PARENT
 
 from .local import LOG, SPEC, STOP, Status, read_status, write_status
 from .spec import GRACE_SECONDS, JobSpec
@@ -80,7 +80,7 @@ def _attempt(
     """Run the job once, to its end or to ours."""
     failure = place / "ml" / "output" / "failure"
     failure.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "cloud_train.pipelines.contained", *spec.command]
+    command = [sys.executable, *spec.program, *spec.command]
     with subprocess.Popen(command, env=environment) as job:
         write_status(place, replace(status, process=job.pid))
         began = time.time()
