@@ -1,9 +1,8 @@
-"""Simulation jobs come to a learner over the network: they die, hang, lie, and the learner itself goes and comes back."""
+"""Simulation jobs come to a learner over the network: they die, hang, lie; the learner goes and comes back."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import sys
 import threading
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, answer_challenge, deliver_challenge
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +88,7 @@ def test_a_job_finds_the_learner_again_that_was_killed(place, simulators):
     link = first._jobs[0]
     link._connection.close()  # as when the learner's machine is gone: without a word
     source._listener.shutdown(socket.SHUT_RDWR)
+    source._listener.close()
     second = Jobs(Visitors(place, 4, 0), 4, jobs=1, budget=0)
     second.begin()
     assert second.step(STAND).alive.all()
@@ -113,11 +114,10 @@ def test_strangers_are_not_let_in_and_hold_nobody_up(place):
     source = Visitors(place, 4, 0)
     address = apps.learner(place)
     silent = socket.create_connection(address)
-    with pytest.raises((AuthenticationError, EOFError, OSError)):
-        stranger = Client(address)
+    with Client(address) as stranger, pytest.raises((AuthenticationError, EOFError, OSError)):
         answer_challenge(stranger, b"wrong")
     ours = Client(address)
-    token = json.loads(open(f"{place}/app.json").read())["token"].encode()
+    token = json.loads(Path(place, "app.json").read_text())["token"].encode()
     answer_challenge(ours, token)
     deliver_challenge(ours, token)
     links = source.open([0], least=1, restarts=0)
@@ -127,6 +127,7 @@ def test_strangers_are_not_let_in_and_hold_nobody_up(place):
     with pytest.raises(OSError, match="not a message of ours"):
         links[0].recv()
     silent.close()
+    ours.close()
     source.close()
 
 
@@ -137,7 +138,12 @@ def test_what_is_wrong_with_an_environment_comes_to_the_learner(place, monkeypat
 
     monkeypatch.setattr(Simulations, "step", broken)
     world = Jobs(Visitors(place, 4, 0), 4, jobs=1, budget=0)
-    job = threading.Thread(target=lambda: pytest.raises(TaskError, simulate, place))
+
+    def serve():
+        with pytest.raises(TaskError):
+            simulate(place)
+
+    job = threading.Thread(target=serve)
     job.start()
     world.begin()
     with pytest.raises(TaskError, match="is not well, in step 0"):
@@ -187,7 +193,7 @@ def test_an_application_keeps_its_secret_until_it_is_deleted(tmp_path):
     first = apps.create(place, TASK, {"moving": True})
     assert apps.create(place, TASK, {"moving": True}) == first == apps.load(place)
     assert apps.create(place, TASK, {}).token != first.token
-    assert os.stat(place).st_mode & 0o077 == 0
+    assert Path(place).stat().st_mode & 0o077 == 0
     apps.delete(place)
     apps.delete(place)
     with pytest.raises(DataError, match=r"is no simulation application \(app.json is missing\)"):
