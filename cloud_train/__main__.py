@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import cloud, data, inspecting, judging, pipelines, policies, training
+from .cli import cloud, data, debugging, inspecting, judging, pipelines, policies, reporting, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
         policies.add_rl,
         pipelines.add_pipeline,
         pipelines.add_runs,
+        debugging.add_xgboost,
+        debugging.add_watch,
+        reporting.add,
     ):
         add(commands)
     return top

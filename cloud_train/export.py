@@ -20,6 +20,7 @@ from edge.tflite import TfliteModel
 from .calibration import calibrated
 from .convert import Converted, convert
 from .dataset import Dataset, load_looks, read_clips
+from .debugger.lineage import findings_of
 from .evaluate import dealt
 from .fusion import f1_scores, join_votes
 from .judgement import FUSED, judge
@@ -55,10 +56,20 @@ class Exported:
 
 
 def export(
-    runs: Sequence[Run], out: str | Path, *, name: str, version: str, rule: RuleName = "class_model_table"
+    runs: Sequence[Run],
+    out: str | Path,
+    *,
+    name: str,
+    version: str,
+    rule: RuleName = "class_model_table",
+    accepted: Sequence[str] = (),
 ) -> Bundle:
-    """Quantize the runs, estimate the fusion, compute golden values and write the bundle, whole or not at all."""
+    """Quantize the runs, estimate the fusion, compute golden values and write the bundle, whole or not at all.
+
+    DataError where a rule of the debugger found something in a run, unless its name is `accepted`.
+    """
     _refuse_mixed(runs)
+    findings = {run.modality: findings_of(run.path, accepted) for run in runs}
     fused = fuse(runs, rule)
     tested = _tested(Dataset.load(runs[0].data))
     parts = {run.modality: _export_one(run, tested) for run in track(runs, "exporting to int8", len(runs))}
@@ -72,7 +83,7 @@ def export(
         fusion=fusion_file(rule),
         thresholds=Thresholds(unknown=fused.unknown),
         metrics=_metrics(runs, parts, fused),
-        provenance=provenance(runs),
+        provenance=provenance(runs) | ({"findings": findings} if any(findings.values()) else {}),
     )
     models = {modality: part.model for modality, part in parts.items()}
     golden = make_golden(_golden_clips(tested, manifest), manifest, models, fused.fusion)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Epoch
 
-COLOURS = {"rgb": "#0072b2", "flow": "#56b4e9", "audio": "#e69f00", FUSED: "#222222"}
+COLOURS = {"rgb": "#0072b2", "flow": "#56b4e9", "audio": "#e69f00", FUSED: "#000000"}
 """Okabe and Ito's palette: told apart also by those who do not see red and green."""
 
 
@@ -58,7 +58,7 @@ def draw_confusion(judge: Judge, labels: Sequence[str]) -> Figure:
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*counts.nonzero(), strict=True):
         axes.text(
-            j, i, str(counts[i, j]), ha="center", va="center", fontsize=7, color="w" if share[i, j] > 0.5 else "k"
+            j, i, str(counts[i, j]), ha="center", va="center", fontsize=7, color="w" if share[i, j] > 0.5 else "#111"
         )
     axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(labels)), labels, fontsize=8)

@@ -17,9 +17,12 @@ from . import stop
 from .args import Args
 from .batches import Batches, by_second
 from .checkpoint import Epoch, Position, assign, load, save
+from .debugger.capture import catching
+from .debugger.hook import Hook
 from .looks import Looks
 from .progress import bar
 from .recordings import TrainingError
+from .watched import step_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +62,8 @@ def phases(args: Args) -> tuple[Phase, ...]:
 class Training:
     """What a training is made of; `identity` is the hash of all that decides its result.
 
-    Only the chief writes; the other workers read its checkpoints from the same `folder`.
+    Only the chief writes; the other workers read its checkpoints from the same `folder`. With a `hook` the debugger
+    sees it, and may end it.
     """
 
     model: keras.Model
@@ -71,12 +75,14 @@ class Training:
     identity: str
     answer: Callable[[Any], NDArray[np.float32]]
     chief: bool = True
+    hook: Hook | None = None
 
 
 def learn(training: Training) -> list[Epoch]:
     """Train to the end, from where the last checkpoint left it; return the epochs. Stopped on a request to stop.
 
-    TrainingError when the loss is no number any more.
+    When the hook says stop the best epoch so far is taken. TrainingError where there is none, and when the loss is no
+    number any more.
     """
     saved = load(training.folder, training.identity)
     position, values = saved or (Position(training.identity), [])
@@ -87,7 +93,9 @@ def learn(training: Training) -> list[Epoch]:
         optimizer = _optimizer(training, phase)
         if values:
             assign([*training.model.variables, *optimizer.variables], values)
-        _run(training, phase, optimizer, position)
+        if not _run(training, phase, optimizer, position):
+            _take_best(training, needed=True)
+            break
         if training.args.patience:
             _take_best(training)
         position.phase, position.epoch, position.step = number + 1, 0, 0
@@ -123,15 +131,20 @@ def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Ker
     return optimizer
 
 
-def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> None:  # noqa: ANN401
+def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> bool:  # noqa: ANN401
+    """Train one phase; say whether it may go on after it."""
     step = _step_function(training, optimizer)
     what = f"{training.batches.modality}: {phase.name}"
     with bar(what, phase.epochs, done=position.epoch) as advance:
         patience = training.args.patience or phase.epochs
         fed = feed(training, phase, position)
         while position.epoch < phase.epochs and position.epochs_since_best < patience:
-            _epoch(training, step, fed, optimizer, position)
+            if not _epoch(training, step, fed, optimizer, position):
+                return False
             advance(_judge(training, phase, optimizer, position))
+            if training.hook is not None and training.hook.stop is not None:
+                return False
+    return True
 
 
 def _epoch(
@@ -140,22 +153,50 @@ def _epoch(
     fed: Iterator[Fed],
     optimizer: Any,  # noqa: ANN401 - a Keras optimizer
     position: Position,
-) -> None:
+) -> bool:
+    """Train to the end of an epoch; False where the hook says stop."""
     saved = time.monotonic()
     while position.step < len(training.batches):
         element, waited, began = next(fed)
-        loss, hits = step(element)
+        number = steps_done(training, position)
+        due = set() if training.hook is None else training.hook.due(number)
+        loss, hits, caught = step(element, bool(due & {"gradients", "layer_outputs"}))
         position.loss += float(loss)
         position.hits += float(hits)
         position.step += 1
         position.waited += waited
         position.seconds += time.monotonic() - began
+        if training.hook is not None:
+            _show(training, position, due, caught, number=number, took=time.monotonic() - began, waited=waited)
         if stop.requested() or time.monotonic() - saved > SAVE_SECONDS:
             _save(training, optimizer, position)
             saved = time.monotonic()
         if stop.requested():
             msg = f"{training.folder}: stopped as asked, saved at step {position.step} of epoch {position.epoch + 1}"
             raise stop.Stopped(msg)
+        if training.hook is not None and training.hook.stop is not None:
+            return False
+    return True
+
+
+def steps_done(training: Training, position: Position) -> int:
+    """Count the steps before a position, over all phases."""
+    epochs = sum(phase.epochs for phase in phases(training.args)[: position.phase]) + position.epoch
+    return epochs * len(training.batches) + position.step
+
+
+def _show(
+    training: Training, position: Position, due: set[str], caught: Any, *, number: int, took: float, waited: float,  # noqa: ANN401
+) -> None:  # fmt: skip
+    """Have the hook save what is due after a step."""
+    assert training.hook is not None
+    training.hook.sampler.step("train", number, took - waited)
+    training.hook.sampler.spend("data", waited)
+    numbers = {
+        "loss": position.loss / position.step,
+        "accuracy": position.hits / (position.step * training.args.batch),
+    }
+    training.hook.save(number, "train", step_tensors(due, training.model, numbers, caught))
 
 
 def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
@@ -196,7 +237,13 @@ def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
 
 
 def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  # noqa: ANN401
+    """Give the function of a batch, and of whether gradients and layers are to be caught, which is traced once more."""
     model, strategy = training.model, training.strategy
+
+    def watched(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        assert training.hook is not None
+        with catching(model, optimizer, {"gradients", "layer_outputs"}, training.hook.save_what) as caught:
+            return *one(x, target, weight), caught
 
     def one(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
         with tf.GradientTape() as tape:
@@ -208,9 +255,12 @@ def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  #
         return loss, keras.ops.sum(keras.ops.cast(hits, "float32"))
 
     @tf.function
-    def step(element: Any) -> Any:  # noqa: ANN401
-        loss, hits = strategy.run(one, args=element)
-        return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None)
+    def step(element: Any, catch: bool) -> Any:  # noqa: ANN401, FBT001 - traced for either
+        loss, hits, *more = strategy.run(watched if catch else one, args=element)
+        caught = (
+            tf.nest.map_structure(lambda each: strategy.experimental_local_results(each)[0], more[0]) if more else {}
+        )
+        return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None), caught
 
     return step
 
@@ -218,7 +268,16 @@ def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  #
 def _judge(training: Training, phase: Phase, optimizer: Any, position: Position) -> str:  # noqa: ANN401
     """Close an epoch: validate, keep the best, save; return it in words."""
     batches = training.batches
-    loss, accuracy = validate(training.answer, training.validation)
+    began = time.monotonic()
+    y, probabilities = answers(training.answer, training.validation)
+    loss, accuracy = scores(y, probabilities)
+    if training.hook is not None:
+        training.hook.sampler.spend("validation", time.monotonic() - began)
+        tensors: dict[str, dict[str, Any]] = {
+            "losses": {"loss": loss}, "metrics": {"loss": loss, "accuracy": accuracy},
+            "predictions": {"predictions": probabilities}, "labels": {"labels": y},
+        }  # fmt: skip
+        training.hook.save(steps_done(training, position) - 1, "eval", tensors)
     if not math.isfinite(loss + position.loss):
         msg = f"{training.folder}: the loss of epoch {position.epoch + 1} is not a number; lower the learning rate"
         raise TrainingError(msg)
@@ -243,10 +302,13 @@ def _save(training: Training, optimizer: Any, position: Position) -> None:  # no
         save(training.folder, position, [*training.model.variables, *optimizer.variables])
 
 
-def _take_best(training: Training) -> None:
+def _take_best(training: Training, *, needed: bool = False) -> None:
     best = load(training.folder, training.identity, BEST)
     if best is not None:
         assign(training.model.variables, best[1])
+    elif needed and training.hook is not None:
+        msg = f"{training.folder.parent}: stopped by {training.hook.stop}; no epoch had ended, so there is no model"
+        raise TrainingError(msg)
 
 
 def predictor(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
@@ -262,12 +324,18 @@ def predictor(model: keras.Model) -> Callable[[Any], NDArray[np.float32]]:
     return predict
 
 
-def validate(answer: Callable[[Any], NDArray[np.float32]], looks: Looks) -> tuple[float, float]:
-    """Give the mean negative log-likelihood and the accuracy of one look of every known second, the middle one."""
+def answers(
+    answer: Callable[[Any], NDArray[np.float32]], looks: Looks
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.float32]]:
+    """Give the truth and the probabilities of one look of every known second, the middle one."""
     order, starts, sizes = by_second(looks)
     chosen = np.sort(order[starts + sizes // 2])
     chosen = chosen[looks.y[chosen] >= 0]
-    y = looks.y[chosen]
-    probabilities = np.concatenate([answer(looks.x[part]) for part in np.array_split(chosen, -(-len(chosen) // 1024))])
+    parts = np.array_split(chosen, -(-len(chosen) // 1024))
+    return looks.y[chosen], np.concatenate([answer(looks.x[part]) for part in parts])
+
+
+def scores(y: NDArray[np.integer[Any]], probabilities: NDArray[np.float32]) -> tuple[float, float]:
+    """Give the mean negative log-likelihood and the accuracy."""
     likelihood = np.clip(probabilities[np.arange(len(y)), y], 1e-7, 1)
     return float(-np.log(likelihood).mean()), float((probabilities.argmax(axis=1) == y).mean())

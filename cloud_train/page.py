@@ -25,9 +25,18 @@ table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular
 overflow-x: auto; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
 td.number { text-align: right; }
-figure { margin: 1rem 0; } figure img, figure svg { max-width: 100%; height: auto; background: #fff; }
-figcaption { opacity: .75; font-size: .9rem; }
-nav a { margin-right: 1rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem 2rem;
+align-items: start; }
+figure { margin: 1rem 0; overflow-x: auto; } figure img, figure svg { max-width: 100%; height: auto; }
+figure img { background: #fff; } figure svg { min-width: 22rem; } figure svg text { font-family: inherit !important; }
+figure svg text:not([style*="fill"]) { fill: currentColor; }
+figcaption { font-size: .95rem; position: sticky; left: 0; }
+nav a { margin-right: 1rem; display: inline-block; }
+@media print {
+:root { color-scheme: light; } body { font-size: 11px; max-width: none; margin: 0; } nav { display: none; }
+figure, tr, li { break-inside: avoid; } h2 { break-after: avoid; } table { display: table; }
+.figures { grid-template-columns: 1fr 1fr; } figure svg { min-width: 0; }
+}
 """
 
 
@@ -50,12 +59,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, paragraphs, tables and pictures, in this order."""
+    """A part of a page: a heading, paragraphs, points of a list, pictures and tables, in this order."""
 
     heading: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    points: Sequence[str] = ()
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -84,24 +94,35 @@ def write_page(folder: Path, title: str, sections: Sequence[Section], *, name: s
     return folder / name
 
 
-def drawn(figure: Figure, kind: str) -> bytes:
+def drawn(figure: Figure, kind: str, *, transparent: bool = False) -> bytes:
     """Give a Matplotlib figure as the bytes of an `svg` or `png` file; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {}
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "touchline"}):
-        figure.savefig(
-            buffer, format=kind, bbox_inches="tight", dpi=120, metadata={"Date": None} if kind == "svg" else {}
-        )
+        figure.savefig(buffer, format=kind, bbox_inches="tight", dpi=120, metadata=metadata, transparent=transparent)
     return buffer.getvalue()
+
+
+def _inline(picture: Picture, figure: Figure) -> str:
+    """Give a drawing as SVG for a page's own text: what is black takes the page's colour, names are its own."""
+    svg = drawn(figure, "svg", transparent=True).decode()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace("#000000", "currentColor")
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(picture.caption)}" ', 1)
 
 
 def _section(section: Section) -> str:
     paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in section.text)
+    points = "".join(f"<li>{escape(point)}</li>\n" for point in section.points)
     tables = "".join(map(_table, section.tables))
     pictures = "".join(map(_picture, section.pictures))
     heading = f'<h2 id="{_anchor(section.heading)}">{escape(section.heading)}</h2>\n'
-    return f"<section>\n{heading}{paragraphs}{tables}{pictures}</section>\n"
+    listed = f"<ul>\n{points}</ul>\n" if points else ""
+    figures = f'<div class="figures">\n{pictures}</div>\n' if pictures else ""
+    return f"<section>\n{heading}{paragraphs}{listed}{figures}{tables}</section>\n"
 
 
 def _table(table: Table) -> str:
@@ -116,12 +137,13 @@ def _cell(text: str) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    if isinstance(picture.drawing, bytes):
-        image = f"data:image/jpeg;base64,{b64encode(picture.drawing).decode()}"
-    else:
-        image = f"data:image/svg+xml;base64,{b64encode(drawn(picture.drawing, 'svg')).decode()}"
     caption = escape(picture.caption)
-    return f'<figure><img src="{image}" alt="{caption}"><figcaption>{caption}</figcaption></figure>\n'
+    if isinstance(picture.drawing, bytes):
+        data = b64encode(picture.drawing).decode()
+        image = f'<img src="data:image/jpeg;base64,{data}" alt="{caption}">'
+    else:
+        image = _inline(picture, picture.drawing)
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>\n"
 
 
 def _anchor(heading: str) -> str:

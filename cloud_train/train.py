@@ -18,24 +18,30 @@ from . import cluster
 from .args import Args
 from .atomic import write_atomically
 from .batches import Batches
+from .checkpoint import Epoch, load
 from .dataset import Dataset, load_looks
 from .fusion import join_votes
 from .looks import Looks
-from .loop import Training, learn, predictor
+from .loop import BEST, Training, learn, predictor, steps_done
 from .models import build, input_shape
 from .provenance import git_commit
 from .recordings import DataError, TrainingError
 from .runs import RUN, Run
+from .stop import Stopped
+from .watched import Watched, hook_for
 from .workers import record
 
 CHECKPOINTS = "checkpoints"
 
 
-def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Run | None:
+def fit(
+    dataset: Dataset, modality: Modality, args: Args, out: str | Path, *, watched: Watched | None = None
+) -> Run | None:
     """Train one modality in two steps and write the run: model, per-look predictions, record.
 
     What was begun in `out` with the same settings and data goes on; what is finished there is returned. With several
-    workers the chief writes; None on the others.
+    workers the chief writes; None on the others. `watched` is for one worker: rules judge it while it trains, and one
+    that it is stopped by leaves a run of its best epoch.
     """
     out = Path(out)
     identity = _identity(dataset, modality, args)
@@ -55,8 +61,14 @@ def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Ru
     training = Training(
         model, batches, validation, args, strategy, out / CHECKPOINTS, identity, predictor(model), cluster.index() == 0
     )
+    if watched is not None:
+        load(training.folder, identity)  # refuses what is another training's before anything is written beside it
+        hook = hook_for(
+            out, watched, model, args, labels=dataset.manifest.labels, modality=modality, steps_per_epoch=len(batches)
+        )
+        training = replace(training, hook=hook)
     try:
-        history = learn(training)
+        history = _learnt(training)
         if cluster.workers():
             record(out, _weights_sha256(model))
         if not training.chief:
@@ -77,6 +89,23 @@ def fit(dataset: Dataset, modality: Modality, args: Args, out: str | Path) -> Ru
     )  # fmt: skip
     run.save()
     return run
+
+
+def _learnt(training: Training) -> list[Epoch]:
+    """Train, and have the hook say how it ended; a training that goes on later has not."""
+    if training.hook is None:
+        return learn(training)
+    try:
+        history = learn(training)
+    except TrainingError as error:
+        training.hook.end("stopped" if training.hook.stop else "failed", str(error))
+        raise
+    except Stopped:
+        training.hook.sampler.stop()
+        raise
+    kept = load(training.folder, training.identity, BEST)
+    training.hook.end(best_step=None if kept is None else steps_done(training, kept[0]) - 1)
+    return history
 
 
 def _identity(dataset: Dataset, modality: Modality, args: Args) -> str:

@@ -33,6 +33,12 @@ def describe(bundle: Bundle) -> str:
         f"  fused    anew from {record['from']}, with {record['seconds']} seconds of {record['data']}"
         for record in manifest.provenance.get("fused_anew", ())
     ]
+    lines += [
+        f"  finding  of {record['rule']} in {modality}, accepted: {record['message']}"
+        for modality, records in manifest.provenance.get("findings", {}).items()
+        for record in records
+        if record.get("accepted")
+    ]
     return "\n".join(lines) + "\n" + _policy(manifest.policy) + "\n" + _models(bundle)
 
 

@@ -43,6 +43,10 @@ def add_export(commands: Commands) -> None:
     export.add_argument("--out", required=True, metavar="BUNDLE")
     export.add_argument("--name", help="the bundle's name (default: its folder's)")
     export.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
+    export.add_argument(
+        "--accept-findings", default="", metavar="NAMES",
+        help="rules, with commas between them, whose findings in these runs are accepted; the manifest says so",
+    )  # fmt: skip
 
 
 def add_refuse(commands: Commands) -> None:
@@ -147,6 +151,7 @@ def _export(arguments: argparse.Namespace) -> int:
         name=arguments.name or Path(arguments.out).resolve().name,
         version=arguments.version,
         rule=arguments.rule,
+        accepted=[name.strip() for name in arguments.accept_findings.split(",")],
     )
     sys.stdout.write(f"{describe(bundle)}\n{rules_in_words(bundle.manifest.metrics['fused']['rules'])}\n")
     return 0

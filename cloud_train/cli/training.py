@@ -13,11 +13,13 @@ from edge.clip import MODALITIES, Modality
 from edge.commands import Commands, add_command, positive
 
 from .data import extracted, feature_options
+from .debugging import RULES_HELP, action_options, actions_of, write_verdicts
 from .judging import report
 
 if TYPE_CHECKING:
     from cloud_train.args import Args
     from cloud_train.dataset import Dataset
+    from cloud_train.watched import Watched
 
 
 NARROW, NARROW_PIXELS = 0.5, 288
@@ -52,6 +54,13 @@ def add_fit(commands: Commands) -> None:
     fit.add_argument("--out", required=True, metavar="RUN")
     fit.add_argument("--workers", type=positive, default=1, metavar="N", help="processes that share each batch")
     fit.add_argument("--engine", choices=("local", "ray"), default="local", help="where the workers run")
+    fit.add_argument(
+        "--watch", action="store_true", help="have rules judge the training, and stop it when one finds something"
+    )
+    fit.add_argument(
+        "--rules", default="", metavar="A,B", help=f"with --watch: other rules than the usual ones; {RULES_HELP}"
+    )
+    action_options(fit)
     feature_options(fit, pixels=None, pixels_help=f"default: 224; {NARROW_PIXELS} for MobileNetV2 below {NARROW}")
     training_options(fit)
 
@@ -97,6 +106,7 @@ def _fit(arguments: argparse.Namespace) -> int:
     if cluster.PARENT in os.environ:
         end_with(int(os.environ[cluster.PARENT]))
     args = training_args(arguments, arguments.modality)
+    watched = _watched(arguments)
     if arguments.pixels is None:
         narrow = args.backbone == "mobilenet_v2" and args.alpha < NARROW
         arguments.pixels = NARROW_PIXELS if narrow else 224
@@ -112,10 +122,31 @@ def _fit(arguments: argparse.Namespace) -> int:
     load_tensorflow()  # takes seconds: only after the data was found good
     from cloud_train.train import fit
 
-    run = fit(dataset, arguments.modality, args, out)
+    run = fit(dataset, arguments.modality, args, out, watched=watched)
+    if watched is not None:
+        from cloud_train.debugger.judge import verdicts
+
+        write_verdicts(verdicts(out), sys.stderr)
     for name, value in run.metrics.items() if run is not None else ():  # the chief alone has a run to speak of
         sys.stdout.write(f"{name.replace('_', ' ')}: {value:.3f}\n")
     return 0
+
+
+def _watched(arguments: argparse.Namespace) -> Watched | None:
+    """Read `--watch` and what belongs to it."""
+    from cloud_train.debugger.rules import read_rules
+    from cloud_train.recordings import DataError
+    from cloud_train.watched import Watched
+
+    if not arguments.watch:
+        if arguments.rules or arguments.mqtt or arguments.webhook or arguments.run_command:
+            msg = "--rules and actions belong to --watch; add it, or leave them out"
+            raise DataError(msg)
+        return None
+    if arguments.workers > 1:
+        msg = "--watch sees one process train; leave out --workers"
+        raise DataError(msg)
+    return Watched(read_rules(arguments.rules), actions_of(arguments))
 
 
 def _prepared(arguments: argparse.Namespace) -> Dataset:
