@@ -5,8 +5,8 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 UV_VERSION := 0.13.9
 BIN := .venv/bin
-# What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears.
-PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins
+# What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, what MuJoCo draws on.
+PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils libasound2-plugins libegl1
 STEP := @printf '\n==> %s\n'
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)

@@ -16,7 +16,7 @@ COST = {"wall_ms", "cpu_ms"}
 FAULTS = (
     "kill_device", "kill_broker", "power_cut", "network_profiles", "long_outage", "event_rate", "outbox_disk",
 )  # fmt: skip
-SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", *FAULTS)
+SCRIPTS = ("pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", *FAULTS)
 
 
 @pytest.fixture
@@ -137,3 +137,12 @@ def test_networks_by_width(figures):
     assert row["network"] == "MobileNetV2 x 0.35"
     assert row["int8_mb"] < row["float_mb"] / 2
     assert 0 < row["int8_ms"] < math.inf
+
+
+@pytest.mark.slow
+def test_policies(figures):
+    found = figures("policies", "--alone", "--rounds", "1", "--updates", "1", "--seconds", "1", "--episodes", "2")
+    assert found["steps_a_second"]["ours"] > 0
+    assert found["pictures a second"] > found["observations a second"] > 0
+    assert set(found["decision_us"]) == {"FollowTarget-v0", "ObjectTracker-v0"}
+    assert found["trained"]["steps"] >= 2048

@@ -1,11 +1,11 @@
-"""Policies: rl train, export, evaluate."""
+"""Policies: rl train, export."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ TASKS = "ObjectTracker-v0, FollowTarget-v0, FollowEvent-v0, or package.module:Na
 
 def add_rl(commands: Commands) -> None:
     """Add `rl` with its own subcommands."""
+    from .simulating import add_check, add_evaluate, add_video
+
     rl = commands.add_parser(
         "rl",
-        help="policies by reinforcement learning in simulation: train, export, evaluate, ...",
+        help="policies by reinforcement learning in simulation: train, export, evaluate, film, ...",
         description="Policies by reinforcement learning in simulation, for the robot to run.",
         epilog="example: touchline-train rl train --env FollowTarget-v0 --out runs/follow",
     )
     steps = rl.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_simulate, _add_export, _add_evaluate):
+    for add in (_add_train, _add_simulate, _add_export, add_evaluate, add_video, add_check):
         add(steps)
 
 
@@ -61,7 +63,7 @@ def _add_train(steps: Commands) -> None:
     train.add_argument(
         "--option",
         action="append",
-        type=_option,
+        type=option,
         default=[],
         metavar="K=V",
         help="of the environment, such as moving=true",
@@ -111,20 +113,6 @@ def _add_export(steps: Commands) -> None:
     export.add_argument("--with", dest="join", metavar="BUNDLE", help="a bundle whose classifiers go in as well")
     export.add_argument("--episodes", type=positive, default=100, metavar="N", help="to compare on (default: 100)")
     export.add_argument("--version", default="1.0.0", help="the bundle's version (default: 1.0.0)")
-
-
-def _add_evaluate(steps: Commands) -> None:
-    evaluate = add_command(
-        steps,
-        _evaluate,
-        "evaluate",
-        "judge a bundle's policy in simulation, through the device's code, beside a controller made by hand and chance",
-        "touchline-train rl evaluate bundles/follow --episodes 100 --json scores.json",
-    )
-    evaluate.add_argument("bundle", metavar="BUNDLE")
-    evaluate.add_argument("--episodes", type=positive, default=100, metavar="N", help="(default: 100)")
-    evaluate.add_argument("--guard", action="store_true", help="with the robot's guard between policy and wheels")
-    evaluate.add_argument("--json", metavar="F", help="write the scores to this file as JSON")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -204,32 +192,6 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from cloud_train.atomic import write_atomically
-    from cloud_train.rl.drive import GuardedDrive
-    from cloud_train.rl.evaluate import compare, on_device
-    from cloud_train.rl.tasks import maker
-    from edge.bundle import Bundle
-    from edge.manifest import BundleError
-    from edge.policy import Policy
-
-    bundle = Bundle.load(arguments.bundle)
-    policy = Policy(bundle)
-    made = bundle.manifest.provenance.get("policy", {})
-    if "task" not in made:
-        msg = f"{arguments.bundle}: does not say which task its policy was trained on; export it with `rl export`"
-        raise BundleError(msg)
-    options: dict[str, Any] = dict(made.get("options", {}))
-    make = maker(made["task"], GuardedDrive if arguments.guard else None, **options)
-    scores = compare(made["task"], make, on_device(policy), arguments.episodes)
-    for name, score in scores.items():
-        sys.stdout.write(f"{name:8} {score}\n")
-    if arguments.json:
-        found = {name: asdict(score) for name, score in scores.items()}
-        write_atomically(Path(arguments.json), (json.dumps(found, indent=2) + "\n").encode())
-    return 0
-
-
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isdigit()):
@@ -249,7 +211,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _option(text: str) -> tuple[str, Any]:
+def option(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE of an environment; the value is JSON where it can be."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         msg = f"{text!r} is not NAME=VALUE"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge.guard import ZERO, Guard, Limits, Proposal, axes
 
@@ -42,17 +44,50 @@ def wrapped(angle: float) -> float:
     return math.remainder(angle, 2 * math.pi)
 
 
+class Body(Protocol):
+    """What carries the wheels: where it is, how fast it moves (m/s, rad/s), and `move` for so many seconds."""
+
+    @property
+    def pose(self) -> Pose:
+        """Of now."""
+
+    @property
+    def velocities(self) -> tuple[float, float]:
+        """Of now."""
+
+    def move(self, linear: float, angular: float, seconds: float) -> None:
+        """Drive at what the wheels are told."""
+
+
+@dataclass
+class Ideal:
+    """A body that moves exactly as its wheels are told, without mass or slip."""
+
+    pose: Pose = Pose()
+    velocities: tuple[float, float] = (0.0, 0.0)
+
+    def move(self, linear: float, angular: float, seconds: float) -> None:
+        """Go on along an arc."""
+        self.velocities = (linear, angular)
+        self.pose = self.pose.moved(linear, angular, seconds)
+
+
 class Drive:
     """A robot's `pose` and velocities; `go` moves it on toward what is asked for, as fast as the envelope allows."""
 
-    def __init__(self, limits: Limits, pose: Pose | None = None) -> None:
-        self.limits, self.pose = limits, pose or Pose()
+    def __init__(self, limits: Limits, body: Callable[[], Body] = Ideal) -> None:
+        self.limits, self.body = limits, body()
         self.linear, self.angular = axes(limits)
+
+    @property
+    def pose(self) -> Pose:
+        """Where it is."""
+        return self.body.pose
 
     @property
     def velocities(self) -> tuple[float, float]:
         """Of now: m/s and rad/s."""
-        return self.linear.velocity, self.angular.velocity
+        return self.body.velocities
 
     def go(self, linear: float, angular: float, seconds: float) -> None:
         """Ask for two velocities for so long; what lies outside the envelope is cut."""
@@ -63,22 +98,16 @@ class Drive:
         for _ in range(ticks):
             self.linear.toward(linear, seconds / ticks)
             self.angular.toward(angular, seconds / ticks)
-            self.pose = self.pose.moved(*self.velocities, seconds / ticks)
+            self.body.move(self.linear.velocity, self.angular.velocity, seconds / ticks)
 
 
 class GuardedDrive(Drive):
     """The same robot with the real guard before its wheels, in simulated time: it arms first, stops what is wrong."""
 
-    def __init__(self, limits: Limits, pose: Pose | None = None) -> None:
-        super().__init__(limits, pose)
+    def __init__(self, limits: Limits, body: Callable[[], Body] = Ideal) -> None:
+        super().__init__(limits, body)
         self.guard, self._now = Guard(limits), 0.0
         self.guard.activate(0.0)
-        self.command = ZERO
-
-    @property
-    def velocities(self) -> tuple[float, float]:
-        """Of now: m/s and rad/s."""
-        return self.command.linear_mps, self.command.angular_radps
 
     def go(self, linear: float, angular: float, seconds: float) -> None:
         """Propose two velocities and do for so long what the guard commands."""
@@ -86,5 +115,5 @@ class GuardedDrive(Drive):
         ticks = max(1, round(seconds / TICK_SECONDS))
         for _ in range(ticks):
             self._now += seconds / ticks
-            self.command = self.guard.step(self._now) or ZERO
-            self.pose = self.pose.moved(*self.velocities, seconds / ticks)
+            command = self.guard.step(self._now) or ZERO
+            self.body.move(command.linear_mps, command.angular_radps, seconds / ticks)

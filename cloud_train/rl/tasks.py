@@ -42,6 +42,11 @@ def make(name: str, **options: Any) -> Watched:  # noqa: ANN401 - whatever the e
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         msg = f"--env {name}: {str(error).rstrip('.')}; ours are {', '.join(TASKS)}, yours is package.module:Name-v0"
         raise DataError(msg) from None
+    except TypeError as error:
+        if not options or "unexpected keyword argument" not in str(error):
+            raise
+        msg = f"--env {name}: takes no {str(error).rpartition('argument ')[2]}"
+        raise DataError(msg) from None
     if not isinstance(made.unwrapped, Task) or not isinstance(made.unwrapped.interface, Interface):
         msg = f"--env {name}: has no `interface`, which says what its policy observes and does (docs/policy.md)"
         raise DataError(msg)

@@ -8,10 +8,11 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
+from cloud_train.__main__ import main
 from cloud_train.recordings import DataError
 from cloud_train.rl.baselines import CONTROLLERS
+from cloud_train.rl.conform import RULES, conform
 from cloud_train.rl.drive import Drive, GuardedDrive, Pose
 from cloud_train.rl.evaluate import chance, judge
 from cloud_train.rl.follow_event import FollowEvent
@@ -29,9 +30,13 @@ STRAIGHT = ACTIONS.index((0.1, 0.0))
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_keeps_to_gymnasiums_rules(name):
+def test_a_task_keeps_to_every_rule(name):
+    assert {kept.rule: kept.problem for kept in conform(name)} == dict.fromkeys(RULES, "")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_can_be_looked_at(name):
     env = make(name, render_mode="rgb_array")
-    check_env(env.unwrapped)
     env.reset(seed=0)
     picture = env.render()
     assert picture.dtype == np.uint8
@@ -40,23 +45,10 @@ def test_a_task_keeps_to_gymnasiums_rules(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_same_seed_and_actions_give_the_same_episode(name):
-    def episode() -> list:
-        env = make(name)
-        env.action_space.seed(3)
-        found = [env.reset(seed=7)[0]]
-        for _ in range(30):
-            observation, reward, *_ = env.step(env.action_space.sample())
-            found += [observation, np.array(reward)]
-        return found
-
-    assert all(np.array_equal(a, b) for a, b in zip(episode(), episode(), strict=True))
-
-
-@pytest.mark.parametrize("name", TASKS)
 def test_the_controller_made_by_hand_does_better_than_chance(name):
     make_env = maker(name)
-    by_hand, by_chance = judge(make_env, lambda _seed: CONTROLLERS[name](), 8), chance(make_env, 8)
+    count = 3 if name == "ObjectTracker-v0" else 8
+    by_hand, by_chance = judge(make_env, lambda _seed: CONTROLLERS[name](), count), chance(make_env, count)
     assert by_hand.mean > by_chance.mean
     assert by_hand.success > 0.5
     assert by_hand.success > by_chance.success + 0.1
@@ -138,11 +130,12 @@ def test_the_robot_ahead_is_dark_around_where_it_stands(distance, side):
     assert len(columns) == pytest.approx(FOCAL * 0.2 / (distance - CAMERA_FORWARD), rel=0.3)
 
 
+@pytest.mark.alone
 def test_the_camera_draws_faster_than_a_training_needs():
-    count, began = 500, time.perf_counter()
+    count, began = 500, time.process_time()
     for k in range(count):
         camera_picture(Pose(0.01 * k, 0.0, 0.001 * k), Pose(4.0, 0.5, 0.01 * k))
-    assert count / (time.perf_counter() - began) > 1000
+    assert count / (time.process_time() - began) > 1000
 
 
 @pytest.mark.parametrize(("linear", "angular"), [(0.1, 0.6), (0.1, 0.0), (-1.0, 3.0)])
@@ -243,6 +236,36 @@ def test_an_environment_that_gives_what_is_none_is_named_with_the_step(fault, sa
     with pytest.raises(TaskError, match=said):
         env.step(0)
     del gymnasium.registry["Faulty-v0"]
+
+
+class Careless(Faulty):
+    """Breaks the rules that no single step shows."""
+
+    def __init__(self, **_options: object) -> None:
+        super().__init__()
+        self.action_space = gymnasium.spaces.Discrete(4)
+
+    def step(self, _action):
+        return np.array([np.random.default_rng().random(), 0], np.float32), 0.0, False, False, {"success": 1}
+
+
+def test_a_rule_that_is_broken_is_named_with_how(capsys):
+    gymnasium.register("Careless-v0", entry_point=Careless, disable_env_checker=True)
+    assert main(["rl", "check", "--env", "Careless-v0"]) == 1
+    broken = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    del gymnasium.registry["Careless-v0"]
+    for said in (
+        "action_space is Discrete(4), its interface says Discrete(5)",
+        "is registered without max_episode_steps",
+        "the same seed and actions give two different episodes",
+        "step 1: info['success'] is 1; it must say True or False",
+    ):
+        assert any(said in line for line in broken), said
+
+
+def test_an_option_that_an_environment_does_not_take_is_named():
+    with pytest.raises(DataError, match="--env FollowTarget-v0: takes no 'moving'"):
+        make("FollowTarget-v0", moving=True)
 
 
 @pytest.mark.parametrize(
