@@ -16,7 +16,7 @@ from .cloud import pair
 if TYPE_CHECKING:
     from cloud_train.pipelines.catalogue import Order
 
-NAMES, PLACES = ("event", "policy", "debug"), ("local", "sagemaker", "ray")
+NAMES, PLACES = ("event", "policy", "debug"), ("local", "sagemaker")
 
 
 def add_pipeline(commands: Commands) -> None:

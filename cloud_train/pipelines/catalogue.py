@@ -14,8 +14,6 @@ from cloud_train.recordings import DataError
 from edge.clip import MODALITIES
 from edge.manifest import RuleName
 
-NAMES = ("event", "policy", "debug")
-PLACES = ("local", "sagemaker", "ray")
 CLOUD = (
     "image", "role", "output", "instance_type", "volume_gb", "max_hours", "spot", "region", "queue", "simulation_image",
     "job_role", "tags",
@@ -37,10 +35,11 @@ def order(name: str, given: Mapping[str, str], on: str = "local") -> Order:
     """Sort what was set on a pipeline, each value in its type; DataError names what cannot be."""
     if name == "event":
         shape = {"modalities": _modalities(given.get("modalities", " ".join(MODALITIES)))}
-        _refuse_place(name, on, ("local", "sagemaker"))
     else:
         shape = {}
-        _refuse_place(name, on, PLACES if name == "policy" else ("local",))
+    if on != "local" and name == "debug":
+        msg = f"--on {on}: the debug pipeline runs on local alone"
+        raise DataError(msg)
     made = Order(name, on, shape)
     types = parameters(graph(made))
     hyper = _hyperparameters(name)
@@ -102,12 +101,6 @@ def _modalities(text: str) -> list[str]:
     return [name for name in MODALITIES if name in named]
 
 
-def _refuse_place(name: str, on: str, known: Sequence[str]) -> None:
-    if on not in known:
-        msg = f"--on {on}: the {name} pipeline runs on {', '.join(known)}"
-        raise DataError(msg)
-
-
 def _hyperparameters(name: str) -> tuple[str, ...]:
     if name == "event":
         from cloud_train.cli.hyperparameters import defaults
@@ -165,6 +158,13 @@ def _check(wanted: Order) -> None:
         from .policy_steps import policy_settings
 
         policy_settings(arguments.get("task", "FollowTarget-v0"), settings)
+    elif wanted.pipeline == "debug":
+        from cloud_train.debugger.rules import read_rules
+
+        read_rules(arguments.get("rules", ""))
+        if (data := arguments.get("data")) and not Path(data).is_file():
+            msg = f"data={data}: no such file; give a CSV with the label in column 0"
+            raise DataError(msg)
     publish = arguments.get("publish", "")
     if publish and not publish.startswith("s3://"):
         from cloud_train.job import refuse_foreign

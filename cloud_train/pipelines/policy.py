@@ -14,7 +14,7 @@ from .needs import RUN, needs
 
 
 def policy_pipeline(on: str = "local") -> Any:  # noqa: ANN401 - a pipeline of kfp's
-    """Give the pipeline whose jobs run on this machine, in SageMaker and AWS Batch, or on a Ray cluster."""
+    """Give the pipeline whose jobs run on this machine, or in SageMaker and AWS Batch."""
 
     @dsl.pipeline(name="policy", description="A policy learnt in simulation, judged, and published in a bundle.")
     def policy(

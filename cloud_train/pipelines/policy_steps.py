@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cloud_train.rl.train import PolicyRun
 
 APP = "TOUCHLINE_APP"
-LISTEN = {"local": "127.0.0.1:0", "ray": "0.0.0.0:0", "sagemaker": "0.0.0.0:9000"}
+LISTEN = {"local": "127.0.0.1:0", "sagemaker": "0.0.0.0:9000"}
 """Where the learner listens; in a VPC the port is one that its security group lets through."""
 LEARNER_RESTARTS, SIMULATION_RESTARTS = 3, 9
 HANG_SECONDS = 60.0
@@ -63,7 +63,7 @@ def create_app(*, task: str, options: Mapping[str, str], on: str, cloud: Mapping
     from cloud_train.rl.app import create
 
     if on == "local" and "KUBERNETES_SERVICE_HOST" in os.environ:
-        msg = "on=local keeps jobs on one machine, and pods end with their step; compile with --on sagemaker or ray"
+        msg = "on=local keeps jobs on one machine, and pods end with their step; compile with --on sagemaker"
         raise DataError(msg)
     place = app_place(on, cloud, pipeline_run)
     create(place, task, {name: _decoded(value) for name, value in options.items()})

@@ -39,7 +39,10 @@ def summary(out: Path, record: Record, steps: Mapping[str, Step]) -> None:
 
 def _noted(step: Step) -> str:
     numbers = step.outputs.get("metrics", {}).get("metadata", {})
-    return ", ".join(f"{name} {value:g}" for name, value in list(numbers.items())[:SHOWN])
+    words = [
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}" for key, value in numbers.items()
+    ]
+    return ", ".join(words[:SHOWN])
 
 
 def to_json(record: Record, steps: Mapping[str, Step]) -> bytes:

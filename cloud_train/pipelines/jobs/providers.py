@@ -8,7 +8,7 @@ from cloud_train.recordings import DataError
 
 from .spec import Jobs
 
-PROVIDERS = ("local", "sagemaker", "aws-batch", "ray")
+PROVIDERS = ("local", "sagemaker", "aws-batch")
 
 
 def provider(name: str, cloud: Mapping[str, str]) -> Jobs:
@@ -25,17 +25,8 @@ def provider(name: str, cloud: Mapping[str, str]) -> Jobs:
         from .batch import BatchJobs
 
         return BatchJobs(cloud)
-    if name == "ray":
-        from .ray import RayJobs
-
-        return RayJobs()
     msg = f"provider {name!r} is not known; known are {', '.join(PROVIDERS)}"
     raise DataError(msg)
-
-
-def learner_provider(on: str) -> str:
-    """Say where learners run."""
-    return on
 
 
 def simulation_provider(on: str) -> str:
