@@ -33,10 +33,8 @@ class Order:
 
 def order(name: str, given: Mapping[str, str], on: str = "local") -> Order:
     """Sort what was set on a pipeline, each value in its type; DataError names what cannot be."""
-    if name == "event":
-        shape = {"modalities": _modalities(given.get("modalities", " ".join(MODALITIES)))}
-    else:
-        shape = {}
+    chosen = given.get("modalities", " ".join(MODALITIES))
+    shape = {"modalities": _modalities(chosen)} if name == "event" else {}
     if on != "local" and name == "debug":
         msg = f"--on {on}: the debug pipeline runs on local alone"
         raise DataError(msg)
