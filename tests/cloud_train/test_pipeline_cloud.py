@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import boto3
@@ -94,7 +96,10 @@ def living(monkeypatch):
 
 @pytest.fixture
 def queue(aws):
-    """A queue of moto's Batch."""
+    """A queue of moto's Batch, whose jobs run in no container and end at once."""
+    address, body = f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/config", json.dumps({"batch": {"use_docker": False}})
+    with urllib.request.urlopen(urllib.request.Request(address, body.encode(), method="POST")) as answer:
+        assert answer.status == 201
     iam, batch, ec2 = (boto3.client(name, region_name=REGION) for name in ("iam", "batch", "ec2"))
     network = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]

@@ -93,6 +93,7 @@ class SagemakerJobs:
             packed = Path(scratch) / "model.tar.gz"
             with packed.open("wb") as file:
                 self._aws.s3.download_fileobj(archive.bucket, archive.key, file)
+            Path(folder).mkdir(parents=True, exist_ok=True)
             unpacked(packed, Path(folder), str(archive))
 
     def _describe(self, name: str) -> Any:  # noqa: ANN401 - SageMaker's description, None where there is no such job
