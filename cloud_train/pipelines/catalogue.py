@@ -16,7 +16,7 @@ from edge.manifest import RuleName
 
 CLOUD = (
     "image", "role", "output", "instance_type", "volume_gb", "max_hours", "spot", "region", "queue", "simulation_image",
-    "job_role", "tags",
+    "job_role", "tags", "subnets", "security_groups",
 )  # fmt: skip
 """What a job in a cloud may need to know; collected into the pipeline's parameter `cloud`."""
 

@@ -19,7 +19,7 @@ def require_ready(wanted: Order) -> None:
     if wanted.on == "sagemaker":
         needed: tuple[str, ...] = ("image", "role", "output")
         if wanted.pipeline == "policy":
-            needed = (*needed, "queue", "job_role")
+            needed = (*needed, "queue", "job_role", "subnets", "security_groups")
         missing = [name for name in needed if not cloud.get(name)]
         if missing:
             msg = f"--on sagemaker needs {missing[0]}: give --set {missing[0]}=..., as docs/pipelines.md says"

@@ -38,7 +38,7 @@ POLICIES = Path(__file__).parents[2] / "docs" / "iam"
 JOB_ROLE = f"arn:aws:iam::{ACCOUNT}:role/simulate"
 CLOUD = {
     "image": IMAGE, "role": ROLE, "output": "s3://results/match", "queue": "queue", "job_role": JOB_ROLE,
-    "region": REGION, "spot": "true", "max_hours": "2", "tags": "team=a",
+    "region": REGION, "subnets": "subnet-1,subnet-2", "security_groups": "sg-1", "spot": "true", "max_hours": "2", "tags": "team=a",
 }  # fmt: skip
 ACTIONS = {
     "HeadBucket": "s3:ListBucket", "ListObjectsV2": "s3:ListBucket", "HeadObject": "s3:GetObject",
@@ -138,6 +138,7 @@ def test_a_training_job_says_all_that_sagemaker_needs(aws, tmp_path):
     assert made.enable_managed_spot_training is True
     assert made.checkpoint_config["S3Uri"] == "s3://results/match/checkpoints/run-1-rgb"
     assert {"Key": "team", "Value": "a"} in made.tags
+    assert made.vpc_config == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
     assert found.names("run-1") == ["run-1-rgb"]
     put_model(aws, "run-1-rgb", {"run.json": b"{}"})
     found.fetch("run-1-rgb", str(tmp_path / "model"))
@@ -194,7 +195,7 @@ def test_simulations_are_jobs_of_a_definition_in_batch(queue):
     assert found.start(spec) == job
     raw = queue.batch.describe_jobs(jobs=[job])["jobs"][0]
     assert "run-4-app" in raw["jobDefinition"]
-    assert raw["container"]["command"] == ["touchline-train", "rl", "simulate", place]
+    assert raw["container"]["command"] == ["rl", "simulate", place]
     assert raw["retryStrategy"] == {"attempts": 10}
     assert found.names("run-4") == [job]
     assert found.describe(job).status in ("InProgress", "Completed", "Failed")
@@ -253,7 +254,11 @@ def test_the_policies_allow_what_is_called_and_no_more(queue, calls, living, tmp
 
 
 def settings() -> list[str]:
-    return [word for key in ("image", "role", "queue", "job_role") for word in ("--set", f"{key}={CLOUD[key]}")]
+    return [
+        word
+        for key in ("image", "role", "queue", "job_role", "subnets", "security_groups")
+        for word in ("--set", f"{key}={CLOUD[key]}")
+    ]
 
 
 def test_a_simulation_may_find_its_learner_and_no_more(aws, calls):

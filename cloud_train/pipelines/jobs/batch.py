@@ -1,6 +1,7 @@
 """Jobs in AWS Batch: where simulations run since RoboMaker ended.
 
-A simulation application is a job definition there; each simulation is a job of it.
+A simulation application is a job definition there; each simulation is a job of it. Commands are arguments of
+`touchline-train`, which is the entry point of the image.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from cloud_train.recordings import DataError
 from .spec import Description, JobSpec
 
 LOG_GROUP = "/aws/batch/job"
-PROGRAM = ["touchline-train"]
 MOST_ATTEMPTS = 10
 """Batch's limit for a job."""
 STATES = {"SUCCEEDED": "Completed", "FAILED": "Failed"}
@@ -39,7 +39,7 @@ class BatchJobs:
                 jobDefinitionName=name, type="container",
                 containerProperties={
                     "image": self._cloud.get("simulation_image") or self._cloud["image"],
-                    "command": [*PROGRAM, "--version"], "jobRoleArn": self._cloud["job_role"],
+                    "command": ["--version"], "jobRoleArn": self._cloud["job_role"],
                     "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
                 },
                 tags={"touchline": name},
@@ -61,7 +61,7 @@ class BatchJobs:
             made = self._aws.batch.submit_job(
                 jobName=spec.name, jobQueue=self._queue, jobDefinition=spec.environment["TOUCHLINE_APP"],
                 containerOverrides={
-                    "command": [*PROGRAM, *spec.command],
+                    "command": list(spec.command),
                     "environment": [{"name": name, "value": value} for name, value in spec.environment.items()],
                 },
                 retryStrategy={"attempts": min(spec.restarts + 1, MOST_ATTEMPTS)},

@@ -44,6 +44,8 @@ class SagemakerJobs:
     def __init__(self, cloud: Mapping[str, str]) -> None:
         self._aws = connect(cloud.get("region"))
         self._request = checked_request(cloud)
+        subnets, groups = cloud.get("subnets", ""), cloud.get("security_groups", "")
+        self._network = {"Subnets": subnets.split(","), "SecurityGroupIds": groups.split(",")} if subnets else {}
 
     def start(self, spec: JobSpec) -> str:
         """Create a training job, or take the one that is there; one that ended badly is created anew as NAME-2, ...
@@ -124,6 +126,8 @@ class SagemakerJobs:
             "ContainerArguments": list(spec.command),
         }
         made["Environment"] = dict(spec.environment)
+        if self._network:
+            made["VpcConfig"] = self._network
         if spec.restarts:
             made["RetryStrategy"] = {"MaximumRetryAttempts": min(spec.restarts, MOST_RETRIES)}
         return made
