@@ -38,7 +38,8 @@ POLICIES = Path(__file__).parents[2] / "docs" / "iam"
 JOB_ROLE = f"arn:aws:iam::{ACCOUNT}:role/simulate"
 CLOUD = {
     "image": IMAGE, "role": ROLE, "output": "s3://results/match", "queue": "queue", "job_role": JOB_ROLE,
-    "region": REGION, "subnets": "subnet-1,subnet-2", "security_groups": "sg-1", "spot": "true", "max_hours": "2", "tags": "team=a",
+    "region": REGION, "spot": "true", "max_hours": "2", "tags": "team=a",
+    "subnets": "subnet-1,subnet-2", "security_groups": "sg-1",
 }  # fmt: skip
 ACTIONS = {
     "HeadBucket": "s3:ListBucket", "ListObjectsV2": "s3:ListBucket", "HeadObject": "s3:GetObject",
