@@ -192,12 +192,16 @@ def test_simulations_are_jobs_of_a_definition_in_batch(queue):
     spec = JobSpec(
         "run-4-simulation-1", ("rl", "simulate", place), environment={"TOUCHLINE_APP": "run-4-app"}, restarts=20
     )
+    sent = []
+    found._aws.batch.meta.events.register(
+        "provide-client-params.batch.SubmitJob", lambda params, **_: sent.append(params)
+    )
     job = found.start(spec)
     assert found.start(spec) == job
+    assert [one["retryStrategy"] for one in sent] == [{"attempts": 10}], "Batch's limit, and one job of a name"
     raw = queue.batch.describe_jobs(jobs=[job])["jobs"][0]
     assert "run-4-app" in raw["jobDefinition"]
     assert raw["container"]["command"] == ["rl", "simulate", place]
-    assert raw["retryStrategy"] == {"attempts": 10}
     assert found.names("run-4") == [job]
     assert found.describe(job).status in ("InProgress", "Completed", "Failed")
     delete_app(on="sagemaker", cloud=CLOUD, pipeline_run="run 4")

@@ -146,8 +146,8 @@ def test_ctrl_c_ends_steps_and_jobs_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "out"
     arguments = ("pipeline", "run", "policy", "--set", "budget_seconds=600", "--out", out)
     going = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert until(lambda: list((out / "jobs").glob("*-learner/status.json")), 120)
-    assert until(lambda: (out / "runs").exists() and "wait for training" in steps(the_run(out)), 120)
+    assert until(lambda: list((out / "jobs").glob("*-learner/status.json")), 300)
+    assert until(lambda: (out / "runs").exists() and "wait for training" in steps(the_run(out)), 300)
     time.sleep(1)
     going.send_signal(signal.SIGINT)
     _, said = going.communicate(timeout=300)
