@@ -184,7 +184,8 @@ def test_a_stop_stops_what_runs_in_the_cloud(living, monkeypatch):
     assert jobs()[name].training_job_status == "Stopped"
 
 
-def test_simulations_are_jobs_of_a_definition_in_batch(queue):
+def simulations_are_jobs_of_a_definition_in_batch(queue):
+    """Looked at in the one test that uses Batch: after a reset moto's simple Batch does not find new definitions."""
     found = BatchJobs(CLOUD)
     place = create_app(task="FollowTarget-v0", options={}, on="sagemaker", cloud=CLOUD, pipeline_run="run 4")
     assert place == "s3://results/match/apps/run-4-app"
@@ -212,7 +213,10 @@ def test_simulations_are_jobs_of_a_definition_in_batch(queue):
     delete_app(on="sagemaker", cloud=CLOUD, pipeline_run="run 4")
 
 
-def test_the_policies_allow_what_is_called_and_no_more(queue, calls, living, tmp_path, monkeypatch):
+def test_simulations_run_in_batch_and_the_policies_allow_what_is_called_and_no_more(
+    queue, calls, living, tmp_path, monkeypatch
+):
+    simulations_are_jobs_of_a_definition_in_batch(queue)
     queue.identity()
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "f").write_text("x")
