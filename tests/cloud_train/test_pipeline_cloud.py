@@ -185,7 +185,7 @@ def test_a_stop_stops_what_runs_in_the_cloud(living, monkeypatch):
 
 
 def simulations_are_jobs_of_a_definition_in_batch(queue):
-    """Looked at in the one test that uses Batch: after a reset moto's simple Batch does not find new definitions."""
+    """Looked at in the one test that uses Batch: moto's simple Batch does not find a second definition."""
     found = BatchJobs(CLOUD)
     place = create_app(task="FollowTarget-v0", options={}, on="sagemaker", cloud=CLOUD, pipeline_run="run 4")
     assert place == "s3://results/match/apps/run-4-app"
@@ -205,18 +205,20 @@ def simulations_are_jobs_of_a_definition_in_batch(queue):
     assert raw["container"]["command"] == ["rl", "simulate", place]
     assert found.names("run-4") == [job]
     assert found.describe(job).status in ("InProgress", "Completed", "Failed")
+    found.stop(job)
     delete_app(on="sagemaker", cloud=CLOUD, pipeline_run="run 4")
     assert until(lambda: found.describe(job).status in ("Stopped", "Completed", "Failed"), 20)
     assert queue.batch.describe_job_definitions(jobDefinitionName="run-4-app", status="ACTIVE")["jobDefinitions"] == []
     with pytest.raises(DataError, match="is no simulation application"):
         apps.load(place)
     delete_app(on="sagemaker", cloud=CLOUD, pipeline_run="run 4")
+    return job
 
 
 def test_simulations_run_in_batch_and_the_policies_allow_what_is_called_and_no_more(
     queue, calls, living, tmp_path, monkeypatch
 ):
-    simulations_are_jobs_of_a_definition_in_batch(queue)
+    job = simulations_are_jobs_of_a_definition_in_batch(queue)
     queue.identity()
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "f").write_text("x")
@@ -227,8 +229,6 @@ def test_simulations_run_in_batch_and_the_policies_allow_what_is_called_and_no_m
     put_model(queue, name, {"a": b"a"})
     found.fetch(name, str(tmp_path / "model"))
     living(JobSpec("run-5-learner", ("rl", "train")))
-    place = create_app(task="FollowTarget-v0", options={}, on="sagemaker", cloud=CLOUD, pipeline_run="run 5")
-    job = batch.start(JobSpec("run-5-s", ("rl", "simulate", place), environment={"TOUCHLINE_APP": "run-5-app"}))
     raw = queue.batch.describe_jobs(jobs=[job])["jobs"][0]
     raw.setdefault("container", {})["logStreamName"] = "run-5-app/default/1"
     monkeypatch.setattr(batch, "_found", lambda _job: raw)
@@ -236,8 +236,6 @@ def test_simulations_run_in_batch_and_the_policies_allow_what_is_called_and_no_m
     queue.logs.create_log_stream(logGroupName="/aws/batch/job", logStreamName="run-5-app/default/1")
     calls -= {"logs:CreateLogGroup", "logs:CreateLogStream"}
     batch.log(job, None)
-    batch.stop(job)
-    delete_app(on="sagemaker", cloud=CLOUD, pipeline_run="run 5")
     assert (
         main(
             [
