@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from edge import __version__
 from edge.commands import RUN_ERROR, USAGE_ERROR
 
-from .cli import cloud, data, debugging, inspecting, judging, policies, reporting, training
+from .cli import cloud, data, debugging, inspecting, judging, pipelines, policies, reporting, training
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -21,9 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     143 after SIGTERM, when what was under way has been saved.
     """
     arguments = parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
+    return explained(lambda: arguments.command(arguments))
+
+
+def explained(command: Callable[[], int]) -> int:
+    """Run what a command line asks for; say an expected error in one sentence and give its exit code."""
     try:
-        return command(arguments)
+        return command()
     except KeyboardInterrupt:
         sys.stderr.write("\ntouchline-train: stopped; finished work is kept\n")
         return 130
@@ -79,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
         cloud.add_train,
         cloud.add_submit,
         policies.add_rl,
+        pipelines.add_pipeline,
+        pipelines.add_runs,
         debugging.add_xgboost,
         debugging.add_watch,
         reporting.add,

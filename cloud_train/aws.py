@@ -19,12 +19,18 @@ class CloudError(Exception):
 
 @dataclass(frozen=True)
 class Aws:
-    """Clients of the services that training jobs need, in one region."""
+    """Clients of the services that jobs need, in one region."""
 
     region: str
     s3: Any
     sagemaker: Any
     logs: Any
+    batch: Any
+    sts: Any
+
+    def identity(self) -> str:
+        """Give the ARN of whoever calls; everyone may ask, so that it tells whether the credentials are good."""
+        return str(self.sts.get_caller_identity()["Arn"])
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ def connect(region: str | None) -> Aws:
         if session.region_name is None:
             msg = "no AWS region: give --region, or set AWS_DEFAULT_REGION"
             raise DataError(msg)
-        s3, sagemaker, logs = (session.client(name, config=config) for name in ("s3", "sagemaker", "logs"))
-    return Aws(session.region_name, s3, sagemaker, logs)
+        services = ("s3", "sagemaker", "logs", "batch", "sts")
+        return Aws(session.region_name, *(session.client(name, config=config) for name in services))
 
 
 def require_bucket(aws: Aws, bucket: str) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 PORT = 2222
+PARENT = "TOUCHLINE_PARENT"
+"""The environment variable that names the process with which a worker ends."""
 
 
 def tf_config(workers: Sequence[str], index: int) -> str:

@@ -15,10 +15,10 @@ LAG_SECONDS = 5.0
 
 
 class Log:
-    """The log of a job in CloudWatch; remembers what has been read."""
+    """The log of a job in CloudWatch, by default of SageMaker's `name`; remembers what has been read."""
 
-    def __init__(self, aws: Aws, name: str) -> None:
-        self._logs, self._name = aws.logs, name
+    def __init__(self, aws: Aws, name: str, *, group: str = LOG_GROUP, prefix: str = "") -> None:
+        self._logs, self._group, self._prefix = aws.logs, group, prefix or f"{name}/"
         self._tokens: dict[str, str] = {}
 
     def new_lines(self) -> Iterator[str]:
@@ -28,7 +28,7 @@ class Log:
                 token = self._tokens.get(stream)
                 position = {"nextToken": token} if token else {}
                 page = self._logs.get_log_events(
-                    logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, **position
+                    logGroupName=self._group, logStreamName=stream, startFromHead=True, **position
                 )
                 self._tokens[stream] = page["nextForwardToken"]
                 yield from (event["message"] for event in page["events"])
@@ -37,7 +37,7 @@ class Log:
 
     def _streams(self) -> list[str]:
         pages = self._logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._name}/"
+            logGroupName=self._group, logStreamNamePrefix=self._prefix
         )
         try:
             return sorted(stream["logStreamName"] for page in pages for stream in page["logStreams"])

@@ -89,7 +89,7 @@ def run_all(name: str, out: str | Path) -> tuple[Bundle, Judgement]:
     dataset = replace(dataset, recordings=split(dataset.recordings))
     dataset.save()
 
-    runs = fit_all(dataset, {modality: _args(preset, modality) for modality in MODALITIES}, out / "runs")
+    runs = fit_all(dataset, {modality: preset_args(preset, modality) for modality in MODALITIES}, out / "runs")
     from .export import export
 
     bundle = export(runs, out / "bundle", name=f"sports{len(preset.labels)}-{name}", version="1.0.0")
@@ -118,7 +118,8 @@ def half_the_cores(parent: int) -> None:
     progress.console = Console(stderr=True, force_terminal=False)
 
 
-def _args(preset: Preset, modality: Modality) -> Args:
+def preset_args(preset: Preset, modality: Modality) -> Args:
+    """Give the settings by which a preset trains a modality."""
     return Args(
         backbone="mobilenet_v2", alpha=preset.alpha, weights="none",
         head_epochs=preset.head_epochs, epochs=preset.epochs[modality],

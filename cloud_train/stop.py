@@ -20,3 +20,8 @@ def listen() -> None:
 def requested() -> bool:
     """Say whether a stop was asked for."""
     return _asked.is_set()
+
+
+def ask() -> None:
+    """Ask for a stop from within, as Ctrl-C does."""
+    _asked.set()

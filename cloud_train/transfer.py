@@ -81,17 +81,22 @@ def fetch(aws: Aws, archive: S3Address, out: Path) -> Bundle:
         staged.mkdir(mode=0o755)
         with packed.open("wb") as file:
             aws.s3.download_fileobj(archive.bucket, archive.key, file)
-        try:
-            with tarfile.open(packed, "r:gz") as tar:
-                _unpack(tar, staged)
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            msg = f"{archive}: cannot be unpacked ({error})"
-            raise CloudError(msg) from None
+        unpacked(packed, staged, str(archive))
         Bundle.load(staged)
         if out.exists():
             out.rename(Path(scratch) / "old")
         staged.rename(out)
     return Bundle.load(out)
+
+
+def unpacked(packed: Path, folder: Path, what: str) -> None:
+    """Unpack a model.tar.gz of plain files into a folder; CloudError where it is none."""
+    try:
+        with tarfile.open(packed, "r:gz") as tar:
+            _unpack(tar, folder)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        msg = f"{what}: cannot be unpacked ({error})"
+        raise CloudError(msg) from None
 
 
 def _unpack(tar: tarfile.TarFile, folder: Path) -> None:

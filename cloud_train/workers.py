@@ -23,8 +23,6 @@ from .recordings import TrainingError
 ATTEMPTS = 3
 GRACE_SECONDS = 60.0
 """How long the others may take to notice that one of them is gone, or that a stop was asked for."""
-PARENT = "TOUCHLINE_PARENT"
-"""The environment variable that names the process with which a worker ends."""
 
 
 class LocalWorker:
@@ -37,7 +35,7 @@ class LocalWorker:
 
     def start(self, command: Sequence[str], environment: dict[str, str]) -> None:
         """Begin."""
-        environment = {**os.environ, **environment, PARENT: str(os.getpid())}
+        environment = {**os.environ, **environment, cluster.PARENT: str(os.getpid())}
         with ExitStack() as files:
             log = None if self._log is None else files.enter_context(self._log.open("ab"))
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

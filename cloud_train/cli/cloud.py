@@ -7,19 +7,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edge.clip import MODALITIES, Modality
+from edge.clip import MODALITIES
 from edge.commands import Commands, add_command, positive
 
-from .hyperparameters import add_hyperparameters, checked, defaults
+from .hyperparameters import add_hyperparameters, args_of, checked, defaults
 
 if TYPE_CHECKING:
-    from cloud_train.args import Args
     from cloud_train.aws import Aws
     from cloud_train.job import Job
     from cloud_train.sagemaker import Container
@@ -76,10 +74,11 @@ def add_submit(commands: Commands) -> None:
 
 
 def _pairs(group: argparse._ArgumentGroup, option: str, what: str) -> None:
-    group.add_argument(option, action="append", type=_pair, default=[], metavar="K=V", help=what)
+    group.add_argument(option, action="append", type=pair, default=[], metavar="K=V", help=what)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         msg = f"{text!r} is not NAME=VALUE"
@@ -213,22 +212,12 @@ def _job(arguments: argparse.Namespace, here: Container | None) -> Job:
         work,
         report,
         draft,
-        {modality: _args(settings, modality) for modality in MODALITIES},
+        {modality: args_of(settings, modality) for modality in MODALITIES},
         tuple(settings["modalities"] or ()),
         settings["name"] or (here.job_name if here else "") or out.resolve().name,
         settings["version"],
         settings["rule"],
     )
-
-
-def _args(settings: Mapping[str, Any], modality: Modality) -> Args:
-    """Give one modality's training settings: its own go before the common ones, and these before its defaults."""
-    from cloud_train.args import DEFAULTS
-
-    default = DEFAULTS[modality]
-    given = {f.name: (settings[f"{modality}_{f.name}"], settings[f.name]) for f in fields(default)}
-    chosen = {name: own if own is not None else common for name, (own, common) in given.items()}
-    return replace(default, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _places(arguments: argparse.Namespace, here: Container | None) -> tuple[Path, Path, Path, Path]:

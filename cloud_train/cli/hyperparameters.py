@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, NoReturn, get_args, get_type_hints
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
 
-from edge.clip import MODALITIES
+from edge.clip import MODALITIES, Modality
 from edge.manifest import RuleName
 
 from .data import feature_options
 from .training import training_options
+
+if TYPE_CHECKING:
+    from cloud_train.args import Args
 
 
 def add_hyperparameters(command: argparse.ArgumentParser) -> None:
@@ -43,6 +46,16 @@ def checked(raw: Mapping[str, str]) -> dict[str, Any]:
         arguments += [option, *value.replace(",", " ").split()] if name == "modalities" else [f"{option}={value}"]
     parsed = vars(_parser().parse_args(arguments))
     return {name.replace("-", "_"): parsed[name.replace("-", "_")] for name in raw}
+
+
+def args_of(settings: Mapping[str, Any], modality: Modality, default: Args | None = None) -> Args:
+    """Give one modality's training settings: its own go before the common ones, and these before its defaults."""
+    from cloud_train.args import DEFAULTS
+
+    default = default or DEFAULTS[modality]
+    given = {f.name: (settings.get(f"{modality}_{f.name}"), settings.get(f.name)) for f in fields(default)}
+    chosen = {name: own if own is not None else common for name, (own, common) in given.items()}
+    return replace(default, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def common() -> list[str]:

@@ -35,7 +35,14 @@ def _add_train(steps: Commands) -> None:
         "learn a policy in simulation; goes on after a kill",
         "touchline-train rl train --env FollowTarget-v0 --budget 60 --out runs/follow",
     )
-    train.add_argument("--env", required=True, metavar="NAME", help=TASKS)
+    train.add_argument("--env", metavar="NAME", help=TASKS)
+    train.add_argument(
+        "--app", default="", metavar="PLACE", help="a simulation application, whose --jobs come over the network"
+    )
+    train.add_argument(
+        "--listen", type=_address, default=("127.0.0.1", 0), metavar="HOST:PORT",
+        help="where they come to (default: 127.0.0.1 and any port)",
+    )  # fmt: skip
     train.add_argument("--budget", type=seconds, metavar="SECONDS", help="of training (default: 60; 900 for pictures)")
     train.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="Keras here, or RLlib (default: local)"
@@ -111,6 +118,7 @@ def _train(arguments: argparse.Namespace) -> int:
     load_simulation()
     from cloud_train.rl.tasks import make
 
+    _take_app(arguments)
     make(arguments.env, **dict(arguments.option)).close()  # what is wrong with it is said before TensorFlow is loaded
     load_tensorflow()
     from cloud_train.rl.train import Wanted, train
@@ -127,7 +135,10 @@ def _train(arguments: argparse.Namespace) -> int:
     given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
     settings = settings_for(arguments.env, **given)
     budget = arguments.budget or BUDGET_SECONDS.get(arguments.env, 60.0)
-    wanted = Wanted(arguments.env, settings, budget, dict(arguments.option), arguments.jobs, arguments.restarts)
+    wanted = Wanted(
+        arguments.env, settings, budget, dict(arguments.option), arguments.jobs, arguments.restarts, arguments.app,
+        arguments.listen,
+    )  # fmt: skip
     stop.listen()
     run = train(wanted, Path(arguments.out))
     sys.stdout.write(
@@ -135,6 +146,23 @@ def _train(arguments: argparse.Namespace) -> int:
         f" {run.path / 'curve.svg'} shows how it went\n"
     )
     return 0
+
+
+def _take_app(arguments: argparse.Namespace) -> None:
+    """Let a simulation application say what is trained on."""
+    from cloud_train.recordings import DataError
+    from cloud_train.rl.app import load
+
+    if not arguments.app:
+        if not arguments.env:
+            msg = f"--env is missing; name one: {TASKS}"
+            raise DataError(msg)
+        return
+    if arguments.jobs < 1 or arguments.engine == "ray":
+        msg = "--app needs --jobs, the number of simulation jobs that will come, and the engine local"
+        raise DataError(msg)
+    app = load(arguments.app)
+    arguments.env, arguments.option = app.task, list(app.options.items())
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -154,3 +182,11 @@ def _export(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     sys.stdout.write(describe(bundle))
     return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdigit()):
+        msg = f"{text!r} is not HOST:PORT"
+        raise argparse.ArgumentTypeError(msg)
+    return host, int(port)

@@ -22,13 +22,18 @@ def add_simulate(steps: Commands) -> None:
         steps,
         _simulate,
         "simulate",
-        "be a simulation job of a learner elsewhere (`rl train --engine ray --external PORT`); start one for each port,"
-        " on any machine that reaches it; they talk RLlib's RLlink: only in a network that you trust",
-        "touchline-train rl simulate --env FollowTarget-v0 --learner 127.0.0.1:5555",
+        "be a simulation job of a learner elsewhere: of `rl train --app PLACE`, or, with --env and --learner, of"
+        " `rl train --engine ray --external PORT`, one job for each port, over RLlib's RLlink (only in a network that"
+        " you trust)",
+        "touchline-train rl simulate s3://bucket/apps/follow",
     )
-    simulate.add_argument("--env", required=True, metavar="NAME", help=TASKS)
     simulate.add_argument(
-        "--learner", required=True, type=learner_address, metavar="HOST:PORT", help="a place that is free: one job each"
+        "place", nargs="?", metavar="PLACE", help="of a simulation application: a folder that the learner sees too, or"
+        " an S3 prefix",
+    )  # fmt: skip
+    simulate.add_argument("--env", metavar="NAME", help=TASKS)
+    simulate.add_argument(
+        "--learner", type=learner_address, metavar="HOST:PORT", help="of the engine ray; a place that is free"
     )
     simulate.add_argument(
         "--option",
@@ -132,8 +137,17 @@ def _range(text: str) -> tuple[str, Any]:
 def _simulate(arguments: argparse.Namespace) -> int:
     from cloud_train import stop
     from cloud_train.backend import load_simulation
+    from cloud_train.recordings import DataError
 
     load_simulation()
+    if arguments.place:
+        from cloud_train.rl import remote
+
+        sys.stdout.write(f"{remote.simulate(arguments.place)} steps, and the learner is done\n")
+        return 0
+    if not (arguments.env and arguments.learner):
+        msg = "name the PLACE of a simulation application, or --env and --learner of a learner of the engine ray"
+        raise DataError(msg)
     from cloud_train.rl.simulator import simulate
     from cloud_train.rl.tasks import maker
 

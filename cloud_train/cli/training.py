@@ -101,10 +101,10 @@ def _fit(arguments: argparse.Namespace) -> int:
     from cloud_train import cluster, stop
     from cloud_train.backend import load_tensorflow
     from cloud_train.parallel import end_with
-    from cloud_train.workers import PARENT, fit_command, train_together
+    from cloud_train.workers import fit_command, train_together
 
-    if PARENT in os.environ:
-        end_with(int(os.environ[PARENT]))
+    if cluster.PARENT in os.environ:
+        end_with(int(os.environ[cluster.PARENT]))
     args = training_args(arguments, arguments.modality)
     watched = _watched(arguments)
     if arguments.pixels is None:

@@ -17,13 +17,14 @@ import tensorflow as tf
 
 from cloud_train.convert import ExportError, float_tflite, int8_tflite, save_frozen
 from cloud_train.progress import console, track
-from cloud_train.provenance import git_commit
+from cloud_train.provenance import made_by
 from edge.bundle import GOLDEN, Bundle
 from edge.fusion import Majority, write_fusion
 from edge.golden import TOLERANCES, Golden
 from edge.manifest import BundleError, ClipSpec, Features, Manifest, PolicySpec
 from edge.tflite import TfliteModel
 
+from .baselines import Act
 from .evaluate import Score, greedy, judge
 from .interface import Interface
 from .tasks import Watched, maker
@@ -106,6 +107,20 @@ def on_robot(network: keras.Model, interface: Interface) -> keras.Model:
     return keras.Model(network.input, bounded)
 
 
+def as_trained(run: PolicyRun) -> Act:
+    """Give what acts by a run's network, as the robot would."""
+    make = maker(run.task, **run.options)
+    env = make()
+    interface = env.interface
+    env.close()
+    return _act(on_robot(run.policy(), interface), interface)
+
+
+def _act(network: keras.Model, interface: Interface) -> Act:
+    call = tf.function(network)
+    return greedy(interface, lambda one: _normal(call(tf.constant(one)).numpy(), interface))
+
+
 def gather(make: Callable[[], Watched], act: Any, count: int) -> NDArray[np.float32]:  # noqa: ANN401 - an Act
     """Collect observations `[count, ...]` where a policy leads, and a little beside."""
     env, random = make(), np.random.default_rng(1)
@@ -135,8 +150,7 @@ def _original(run: PolicyRun, observations: int, episodes: int) -> tuple[keras.M
     interface = env.interface
     env.close()
     network = on_robot(run.policy(), interface)
-    call = tf.function(network)
-    act = greedy(interface, lambda one: _normal(call(tf.constant(one)).numpy(), interface))
+    act = _act(network, interface)
     seen = gather(make, act, observations)
     outputs = network.predict(seen, batch_size=256, verbose=0)
     score = judge(make, lambda _: act, episodes, "the network")
@@ -219,10 +233,11 @@ def _write(
     }
     made = {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "git_commit": git_commit(),
+        **made_by(),
         "policy": {
             "task": run.task, "engine": run.engine, "options": run.options, "settings": asdict(run.settings),
             "steps": run.steps, "training_seconds": round(run.seconds, 1), "commit": run.commit,
+            "identity": run.identity,
         },
         "libraries": {name: version_of(name) for name in ("keras", "numpy", "gymnasium")},
     }  # fmt: skip

@@ -24,9 +24,10 @@ from cloud_train.recordings import DataError, TrainingError
 from .baselines import CONTROLLERS
 from .evaluate import chance, judge
 from .gather import Gatherer, RewardScale, World
-from .jobs import Jobs
+from .jobs import Jobs, Processes, shared
 from .ppo import Learner, clip_now
 from .progress import WINDOW, Point, Progress, write_curve
+from .remote import Visitors
 from .settings import Settings
 from .simulations import Simulations
 from .tasks import maker
@@ -36,6 +37,11 @@ SAVE_SECONDS = 15.0
 """How often the curve is drawn and the training saved, once an update is over."""
 LEVEL_EPISODES = 20
 """Episodes of the controller and of chance that the curve shows as levels."""
+
+
+def identity(task: str, settings: Settings, options: Mapping[str, Any]) -> str:
+    """Hash all that makes a training what it is."""
+    return hashlib.sha256(msgspec.json.encode([task, asdict(settings), dict(options)])).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class PolicyRun:
     restarts: int = 0
     dropped: int = 0
     commit: str = "unknown"
+
+    @property
+    def identity(self) -> str:
+        """The hash of task, settings and options: what a policy has for data."""
+        return identity(self.task, self.settings, self.options)
 
     @classmethod
     def load(cls, path: str | Path) -> PolicyRun:
@@ -76,7 +87,10 @@ class PolicyRun:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to train: a task with its options, for how many seconds, and in how many simulation jobs (0: in-process)."""
+    """What to train: a task with its options, for how many seconds, and in how many simulation jobs (0: in-process).
+
+    `app` is the place of a simulation application, whose jobs come by themselves to the address `listen`.
+    """
 
     task: str
     settings: Settings
@@ -84,12 +98,13 @@ class Wanted:
     options: Mapping[str, Any] = field(default_factory=dict)
     jobs: int = 0
     restart_budget: int = 20
+    app: str = ""
+    listen: tuple[str, int] = ("127.0.0.1", 0)
 
     @property
     def identity(self) -> str:
         """The hash of all that makes the training what it is."""
-        made_of = msgspec.json.encode([self.task, asdict(self.settings), dict(self.options)])
-        return hashlib.sha256(made_of).hexdigest()
+        return identity(self.task, self.settings, self.options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +152,13 @@ def train(wanted: Wanted, folder: Path) -> PolicyRun:
 def _world(wanted: Wanted, make: Any, progress: Progress) -> Iterator[World]:  # noqa: ANN401 - a maker
     # After a resumption other episodes, not those of the beginning once more.
     count, seed = wanted.settings.simulations, wanted.settings.seed + 1009 * progress.updates
-    world: World = Simulations(make, count, seed)
-    if wanted.jobs:
-        world = Jobs(make, count, seed, jobs=wanted.jobs, budget=wanted.restart_budget - progress.restarts)
+    world: World
+    if not wanted.jobs:
+        world = Simulations(make, count, seed)
+    else:
+        each, (host, port) = shared(count, wanted.jobs), wanted.listen
+        source = Visitors(wanted.app, each, seed, host=host, port=port) if wanted.app else Processes(make, each, seed)
+        world = Jobs(source, count, jobs=wanted.jobs, budget=wanted.restart_budget - progress.restarts)
     try:
         yield world
     finally:
@@ -176,6 +195,8 @@ def _learn(training: Training, world: World) -> None:
             if over or time.monotonic() - kept > SAVE_SECONDS:
                 kept = time.monotonic()
                 _save(training)
+                if not console.is_terminal:  # in a log: a learner that says nothing hangs
+                    console.print(said(progress, wanted.budget_seconds), highlight=False, soft_wrap=True)
                 write_curve(folder, progress.curve, shown, wanted.task)
             if stop.requested():
                 msg = f"{folder}: stopped after {progress.steps} steps and saved; run again, it goes on"

@@ -24,7 +24,7 @@ from cloud_train.rl.evaluate import Score, chance, judge, on_device
 from cloud_train.rl.export import export
 from cloud_train.rl.follow_target import FollowTarget
 from cloud_train.rl.gather import RewardScale
-from cloud_train.rl.jobs import Jobs
+from cloud_train.rl.jobs import Jobs, Processes
 from cloud_train.rl.ppo import Learner, advantages, clip_now
 from cloud_train.rl.settings import FAST, Settings, settings_for
 from cloud_train.rl.simulations import Episode, Simulations
@@ -161,7 +161,9 @@ def test_a_checkpoint_of_another_task_is_refused(run):
 @pytest.fixture
 def jobs(tmp_path):
     """Two jobs of two simulations each, and the file by which they do harm."""
-    made = Jobs(partial(Trap, tmp_path / "trap"), 4, 0, jobs=2, budget=2, hang_seconds=3.0)
+    processes = Processes(partial(Trap, tmp_path / "trap"), 2, 0)
+    made = Jobs(processes, 4, jobs=2, budget=2, hang_seconds=3.0)
+    made.pids = processes.pids
     made.begin()
     yield made
     made.close()
@@ -183,7 +185,7 @@ def test_a_simulation_job_that_is_gone_is_dropped_and_started_anew(jobs, tmp_pat
     assert sorted(jobs.revive()) == [2, 3]
     assert jobs.restarts == 1
     assert jobs.step(STAND).alive.all()
-    assert victim not in jobs.pids
+    assert victim not in jobs.pids.values()
 
 
 def test_jobs_that_die_too_often_end_the_training(jobs):
@@ -225,7 +227,7 @@ def test_a_training_goes_on_when_a_simulation_job_is_killed(tmp_path):
 
 
 def test_jobs_give_what_simulations_give_in_this_process():
-    ours, theirs = Simulations(maker(TASK), 4, 5), Jobs(maker(TASK), 4, 5, jobs=2, budget=0)
+    ours, theirs = Simulations(maker(TASK), 4, 5), Jobs(Processes(maker(TASK), 2, 5), 4, jobs=2, budget=0)
     try:
         assert np.array_equal(ours.begin(), theirs.begin())
         for k in range(5):
