@@ -259,8 +259,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from .sinks import Terminal
     from .supervisor import Supervisor
 
-    config = configured(arguments)
-    run(config, [*([] if arguments.quiet else [Terminal()]), within(config.quotas), Supervisor()])
+    config, supervisor = configured(arguments), Supervisor()
+    run(config, [*([] if arguments.quiet else [Terminal()]), within(config), supervisor], supervisor.beat)
     return 0
 
 

@@ -199,12 +199,6 @@ class Quotas:
                 msg = f"{name}: must be 0 or more megabytes, not {getattr(self, name)}"
                 raise ValueError(msg)
 
-    @property
-    def clips_folder(self) -> Path:
-        """Where clips of events are."""
-        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-        return Path(state).expanduser() / "touchline" / "clips"
-
 
 @dataclass(frozen=True)
 class Config:

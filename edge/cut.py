@@ -15,6 +15,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from .containers import LENIENT
 from .windows import picture
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def cut(source: str | Path, start: float, end: float, target: Path, *, exact: bo
     It is copied without decoding, so it begins with a key frame at or before `start`; what browsers do not play, and
     what must be `exact`, is encoded. av.FFmpegError says what fails.
     """
-    with av.open(str(source), metadata_errors="ignore") as container, draft(target) as part:
+    with av.open(str(source), **LENIENT) as container, draft(target) as part:
         streams: list[Any] = [*_moving(container)[:1], *container.streams.audio[:1]]
         origin = (container.start_time or 0) / av.time_base
         container.seek(round((origin + start) * av.time_base))
@@ -47,7 +48,7 @@ def cut(source: str | Path, start: float, end: float, target: Path, *, exact: bo
 
 def save_picture(source: str | Path, time: float, target: Path, width: int = 320) -> None:
     """Write the picture at a media time as JPEG; nothing for media without any."""
-    with av.open(str(source), metadata_errors="ignore") as container:
+    with av.open(str(source), **LENIENT) as container:
         for stream in _moving(container)[:1]:
             origin = (container.start_time or 0) / av.time_base
             container.seek(round((origin + time) * av.time_base))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import Quotas
+from .config import Config
 from .messages import EventMessage, Message
 
 MEGABYTE = 1_000_000
@@ -62,10 +62,11 @@ class Retention:
         """Nothing to finish."""
 
 
-def within(quotas: Quotas) -> Retention:
-    """Keep clips within what the configuration allows."""
+def within(config: Config) -> Retention:
+    """Keep clips within what the configuration allows; those that a person has judged stay."""
+    quotas = config.quotas
     most = quotas.clips_mb * MEGABYTE if quotas.clips_mb else sys.maxsize
-    return Retention({quotas.clips_folder: most}, quotas.free_mb * MEGABYTE)
+    return Retention({config.web.clips_folder: most}, quotas.free_mb * MEGABYTE)
 
 
 def _beyond(folder: Path, quota: int, free_bytes: int) -> Iterator[_Entry]:

@@ -51,7 +51,8 @@ def install(config: Path, root: Path, *, start: bool) -> Path:
 
 def _refuse_unusable(command: Path, config: Path, root: Path) -> None:
     """Check what the service would stumble over when nobody looks."""
-    if not read_config(root / config.relative_to("/")).source.url:
+    found = read_config(root / config.relative_to("/"))
+    if not (found.source.url or found.sources):
         msg = f"{config}: names no source; give source.url"
         raise ConfigError(msg)
     for path in (command, config):

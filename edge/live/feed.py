@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.clip import Packet
+from edge.containers import LENIENT
 from edge.sources import reason
 
 from .address import Address
@@ -121,7 +122,7 @@ class Feed:
         if not address.program:
             return av.open(
                 address.target, format=address.format, options=address.options, timeout=(OPEN_SECONDS, READ_SECONDS),
-                metadata_errors="ignore",
+                **LENIENT,
             )  # fmt: skip
         self._program = subprocess.Popen(
             address.program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
@@ -129,7 +130,7 @@ class Feed:
         assert self._program.stdout is not None
         pipe = Pipe(self._program.stdout.fileno())
         try:
-            return av.open(pipe, format=address.format, options=address.options, metadata_errors="ignore")
+            return av.open(pipe, format=address.format, options=address.options, **LENIENT)
         except av.FFmpegError:
             raise FeedError(pipe.trouble or "what comes cannot be read as media") from None
 

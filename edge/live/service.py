@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 
+from edge.announce import announcements
 from edge.bundle import DEMO, Bundle
 from edge.clip import Clip, Event, Modality, Mode, Second
 from edge.config import Config, ConfigError
@@ -19,6 +20,7 @@ from edge.events import Segmenter
 from edge.messages import NANOSECONDS, Stamp, event_message, info, tick
 from edge.mqtt import MqttPublisher
 from edge.pipeline import Pipeline
+from edge.retention import MEGABYTE
 from edge.runtime import make_stamp, self_test
 from edge.showing import Showing, show
 from edge.sinks import JsonLines, Sink, deliver
@@ -97,8 +99,9 @@ class Service:
         self.load, self.lanes = Load(modes_of(self.bundle.manifest)), dict[str, Lane]()
         self._origin, self._epoch_ns, self._wall = time.monotonic(), time.time_ns(), WallClock()
         self._showing = Showing()
-        self._shared = [*sinks, *([JsonLines(Path(config.jsonl), self._records)] if config.jsonl else [])]
+        self._shared = [*sinks]
         try:
+            self._shared += self._outlets()
             sources = config.sources or (config.source,)
             stamps = [make_stamp(replace(config, source=source), self.bundle) for source in sources]
             for source, stamp in zip(sources, stamps, strict=True):
@@ -134,6 +137,15 @@ class Service:
                 done.result()
 
     # Opening.
+
+    def _outlets(self) -> Iterator[Sink]:
+        """Open what all lanes share."""
+        config = self._config
+        if config.announce.language:
+            yield announcements(config.announce, self.bundle.manifest.labels)
+        if config.jsonl:
+            limit = config.quotas.jsonl_mb * MEGABYTE
+            yield JsonLines(Path(config.jsonl), self._records, limit_bytes=limit)
 
     def _open(self, config: SourceConfig, stamp: Stamp, names: Sequence[str]) -> None:
         if stamp.source in self.lanes:
