@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         install_service,
         "install-service",
         "let systemd start the device at boot, watch over it and start it again",
-        "sudo touchline install-service --config /etc/touchline/touchline.toml",
+        "touchline install-service --dry-run --config /etc/touchline/touchline.toml",
     )
     service.add_argument("--config", default=DEFAULT, metavar="F.toml", help=f"what it shall run (default: {DEFAULT})")
     service.add_argument("--dry-run", action="store_true", help="print the unit, change nothing")

@@ -138,7 +138,10 @@ def test_bad_configurations_name_the_key(text: str, sentence: str, tmp_path: Pat
 
 def test_other_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     video = write_video(tmp_path / "v.mp4", seconds=1)
-    assert fails(capsys, "run") == (2, "no source: name a media file, or give source.url in the configuration")
+    assert fails(capsys, "run") == (
+        2,
+        "no source: name a media file or a live source, or give source.url in the configuration",
+    )
     assert fails(capsys, "run", video, "--config", tmp_path / "no.toml")[0] == 2
     code, found = fails(capsys, "run", video, "--quiet", "--mqtt", "http://localhost")
     assert code == 2

@@ -60,9 +60,10 @@ def _advice(little: list[str], unused: list[str], count: int) -> tuple[str, ...]
     weak = unused + little
     if not weak or len(weak) == count:
         return ()
+    verb, them = ("brings", "it") if len(weak) == 1 else ("bring", "them")
     return (
-        f"{counted(len(weak), 'feature')} of {count} bring next to nothing ({listed(weak)}): train without, and keep"
-        " them out where validation does not get worse.",
+        f"{counted(len(weak), 'feature')} of {count} {verb} next to nothing ({listed(weak)}): train without, and keep"
+        f" {them} out where validation does not get worse.",
     )
 
 
