@@ -19,7 +19,7 @@ from cloud_train.rl.drive import Drive, GuardedDrive
 from cloud_train.rl.evaluate import judge
 from cloud_train.rl.film import frames, write_film
 from cloud_train.rl.follow_target import LIMITS
-from cloud_train.rl.physics import WHEEL_RADIUS, Physical, viewer
+from cloud_train.rl.physics import WHEEL_RADIUS, Physical
 from cloud_train.rl.tasks import TASKS, make, maker
 from edge.guard import Limits
 
@@ -53,12 +53,26 @@ def test_a_controller_does_in_physics_what_it_does_without(name):
         assert physical.mean == pytest.approx(ideal.mean, rel=0.1)
 
 
-def test_the_scene_shows_the_target_where_it_is():
+SCENE = """if True:
+    import sys
+    from functools import partial
+    import numpy as np
+    from cloud_train.rl.drive import Drive
+    from cloud_train.rl.physics import Physical, viewer
+    from cloud_train.rl.tasks import make
+
     env = make("FollowTarget-v0", drive=partial(Drive, body=Physical)).unwrapped
     env.reset(seed=0)
     with viewer() as draw:
-        ahead = draw(env.robot.body, env.robot.pose.moved(0.8, 0, 1)).astype(int)
-        left = draw(env.robot.body, env.robot.pose.moved(0.8, 0.8, 1)).astype(int)
+        where = [env.robot.pose.moved(0.8, turn, 1) for turn in (0, 0.8)]
+        np.save(sys.argv[1], [draw(env.robot.body, target) for target in where])
+"""
+
+
+def test_the_scene_shows_the_target_where_it_is(tmp_path):
+    # By itself: OpenGL's LLVM and those of TensorFlow and PyTorch do not get on in one process.
+    subprocess.run([sys.executable, "-c", SCENE, str(tmp_path / "drawn.npy")], check=True, timeout=120)
+    ahead, left = np.load(tmp_path / "drawn.npy").astype(int)
     assert ahead.shape == (360, 480, 3)
     changed = np.nonzero((np.abs(ahead - left).sum(-1) > 90).any(0))[0]
     middle = 240
