@@ -228,7 +228,7 @@ def test_simulations_run_in_batch_and_the_policies_allow_what_is_called_and_no_m
         jobs()[name].training_job_status = "Failed"
     put_model(queue, name, {"a": b"a"})
     found.fetch(name, str(tmp_path / "model"))
-    living(JobSpec("run-5-learner", ("rl", "train")))
+    found.stop(living(JobSpec("run-5-learner", ("rl", "train"))))
     raw = queue.batch.describe_jobs(jobs=[job])["jobs"][0]
     raw.setdefault("container", {})["logStreamName"] = "run-5-app/default/1"
     monkeypatch.setattr(batch, "_found", lambda _job: raw)

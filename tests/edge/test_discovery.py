@@ -82,4 +82,4 @@ def test_the_status_is_seen_while_the_node_is_away():
 
 def test_switches_that_a_node_has_not_and_an_absent_policy_are_left_out():
     few = json.loads(discovery("touchline", "n", ("s",), model="m", switches=("audio",), policy=False).payload)
-    assert list(few["components"]) == ["s_label", "status", "s_audio"]
+    assert list(few["components"]) == ["status", "s_label", "s_audio"]

@@ -96,6 +96,7 @@ def test_rtsp_that_is_refused_or_dies_says_why_and_comes_back(live, closing):
     assert refused.health().message == "user or password is refused; it is tried again"
     source = live(f"rtsp://me:s3cret@127.0.0.1:{port}/stream")
     server.process.kill()
+    server.process.wait()
     assert until(lambda: source.health().state == "offline", 3), source.health()
     time.sleep(1)
     server.start()
@@ -127,6 +128,9 @@ def test_a_playlist_cannot_name_files_of_this_machine(live, closing, tmp_path):
     assert until(lambda: source.health().state == "offline", 10)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the player's pipe, as the card is killed
 def test_a_microphone_alone_and_beside_a_picture(live, sender, tmp_path, monkeypatch):
     card = SoundCard(tmp_path, monkeypatch)
     try:
