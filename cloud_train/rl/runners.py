@@ -113,7 +113,10 @@ class Place(EnvRunnerServerForExternalInference):
         config = self.config.env_config
         if self.server_socket is None:
             self.server_socket = socket.create_server((config["host"], config["port"] + self.worker_index - 1))
-        self.client_socket, self.address = self.server_socket.accept()
+        try:
+            self.client_socket, self.address = self.server_socket.accept()
+        except OSError:  # closed under it, as the runner has ended: so does this thread
+            raise SystemExit from None
         self.client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._heard = time.monotonic()
         self._connected = True
