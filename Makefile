@@ -35,7 +35,7 @@ test: .venv/.torch ## All checks and all tests, files untouched; one part: make 
 	@$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory lint
 	$(STEP) "Tests (minutes, they train small models too)"
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not alone" $(PYTEST_ARGS) || test $$? -eq 5
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not alone and not by_hand" $(PYTEST_ARGS) || test $$? -eq 5
 	@$(BIN)/pytest -m alone $(PYTEST_ARGS) || test $$? -eq 5 # 5: PYTEST_ARGS leave none of them
 	@test "$$(uname -sm)" != "Linux x86_64" || $(MAKE) --no-print-directory ros
 
@@ -44,7 +44,7 @@ check: .venv/.dev ## Format, lint, check types and run the quick tests: before e
 	@command -v npm >/dev/null || scripts/apt-need nodejs npm
 	@$(BIN)/ruff format .
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not slow and not by_hand" $(PYTEST_ARGS)
 
 lint: .venv/.dev
 	$(STEP) "Lint"

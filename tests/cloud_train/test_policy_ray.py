@@ -196,7 +196,7 @@ def rl(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.alone  # two cores are few for five processes that load PyTorch or TensorFlow
+@pytest.mark.by_hand  # five processes that load PyTorch or TensorFlow, three times over: minutes, on two cores many
 @pytest.mark.timeout(900)
 def test_simulations_elsewhere_may_leave_and_so_may_the_learner(ports, tmp_path):
     tiny = ["--rollout", 512, "--minibatch", 128, "--epochs", 2, "--simulations", 4, "--jobs", 2]
