@@ -85,6 +85,7 @@ def test_the_event_pipeline_goes_on_after_a_kill_and_its_runs_are_read_back(tmp_
     assert f"has no run 'nobody'; there are {record['id']}" in capsys.readouterr().err
 
 
+@pytest.mark.by_hand
 def test_the_policy_pipeline_survives_the_death_of_a_simulation_and_of_its_learner(tmp_path):
     out = tmp_path / "out"
     arguments = ("pipeline", "run", *POLICY, "--set", "minimum=0", "--out", out, "--json", tmp_path / "run.json")
@@ -113,6 +114,7 @@ def test_the_policy_pipeline_survives_the_death_of_a_simulation_and_of_its_learn
     assert Bundle.load(out / "bundle").manifest.provenance["pipeline_run"] == record["id"]
 
 
+@pytest.mark.by_hand
 def test_after_a_planted_failure_the_simulation_app_is_deleted_and_nothing_is_published(tmp_path):
     out = tmp_path / "out"
     said = run("pipeline", "run", *POLICY, "--set", "option.nonsense=1", "--out", out, code=1)
@@ -127,6 +129,7 @@ def test_after_a_planted_failure_the_simulation_app_is_deleted_and_nothing_is_pu
         assert until(lambda place=status.parent: read_status(place).status in ("Failed", "Stopped"), 30)
 
 
+@pytest.mark.by_hand
 def test_the_debugger_ends_a_run_that_learns_nothing_and_lets_a_good_one_pass(tmp_path):
     said = run("pipeline", "run", "debug", "--out", tmp_path, "--json", tmp_path / "bad.json", code=1)
     assert "rules: LossNotDecreasing: train-mlogloss was 2.30" in said
@@ -142,6 +145,7 @@ def test_the_debugger_ends_a_run_that_learns_nothing_and_lets_a_good_one_pass(tm
     assert statuses["LossNotDecreasing"] == "NoIssuesFound"
 
 
+@pytest.mark.by_hand
 def test_ctrl_c_ends_steps_and_jobs_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "out"
     arguments = ("pipeline", "run", "policy", "--set", "budget_seconds=600", "--out", out)

@@ -12,6 +12,7 @@ import pytest
 from cloud_train.backend import load_tensorflow
 
 pytestmark = [
+    pytest.mark.by_hand,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:__array__ implementation"),
