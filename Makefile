@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 UV_VERSION := 0.13.9
 # RLlib's. Not in locks/: the registry's default is a build for GPUs of gigabytes, and pip takes the small one for CPUs
-# where it is offered (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL). The version is the newest that RLlib was tested with.
+# where it is offered (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL). The version is the one that the tests here ran with.
 TORCH_VERSION := 2.13.0
 BIN := .venv/bin
 # What tests run: a broker, a voice, a sound server whose loudspeaker a virtual microphone hears, judges of sound, what

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -140,11 +141,10 @@ def ray_cluster(processors: int | None = None) -> Any:  # noqa: ANN401 - the mod
 @contextlib.contextmanager
 def ray_of_our_own(processors: int) -> Iterator[Any]:
     """Give Ray as `ray_cluster` does; leave it afterwards, unless somebody was connected before."""
-    import ray
-
-    connected = ray.is_initialized()
+    connected = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    ray = ray_cluster(processors)
     try:
-        yield ray_cluster(processors)
+        yield ray
     finally:
         if not connected:
             ray.shutdown()

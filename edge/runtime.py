@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -23,6 +23,7 @@ from .messages import Media, Message, Stamp, event_message, info, tick, topic_id
 from .mqtt import MqttPublisher
 from .pipeline import Pipeline
 from .recorded import Recorded
+from .retention import MEGABYTE
 from .showing import show
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
@@ -123,22 +124,27 @@ def stamper(stamp: Stamp) -> Callable[[Second | Event, Media | None], Message]:
 def _configured_sinks(
     config: Config, bundle: Bundle, stamp: Stamp, source: Source | Bag, switches: Switches
 ) -> list[Sink]:
-    sinks: list[Sink] = []
-    if config.announce.language:
-        sinks.append(announcements(config.announce, bundle.manifest.labels))
-    if config.jsonl:
-        limit = config.quotas.jsonl_mb * 1_000_000
-        sinks.append(JsonLines(Path(config.jsonl), lambda: switches["record"], limit_bytes=limit))
+    sinks = list(outlets(config, bundle, lambda: switches["record"]))
     if config.mqtt.url:
-        roles: list[str] = [
-            name for name in bundle.manifest.models if (source.audio if name == "audio" else source.video)
-        ]
-        if config.jsonl:
-            roles.append("record")
+        roles = roles_of(config, bundle, video=source.video, audio=source.audio)
         birth = info(bundle, stamp, config.events)
         test = partial(self_test, bundle)
         sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test))
     return sinks
+
+
+def outlets(config: Config, bundle: Bundle, records: Callable[[], bool]) -> Iterator[Sink]:
+    """Open what is configured besides MQTT and the page; `records` says whether messages are written just now."""
+    if config.announce.language:
+        yield announcements(config.announce, bundle.manifest.labels)
+    if config.jsonl:
+        yield JsonLines(Path(config.jsonl), records, limit_bytes=config.quotas.jsonl_mb * MEGABYTE)
+
+
+def roles_of(config: Config, bundle: Bundle, *, video: bool, audio: bool) -> list[str]:
+    """List what a source of these media takes part in: the bundle's modalities, and the recording of messages."""
+    roles: list[str] = [name for name in bundle.manifest.models if (audio if name == "audio" else video)]
+    return [*roles, "record"] if config.jsonl else roles
 
 
 def self_test(bundle: Bundle) -> dict[str, str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from pathlib import Path
 
-from edge.announce import announcements
 from edge.bundle import DEMO, Bundle
 from edge.clip import Clip, Event, Modality, Mode, Second
 from edge.config import Config, ConfigError
@@ -20,10 +18,9 @@ from edge.events import Segmenter
 from edge.messages import NANOSECONDS, Stamp, event_message, info, tick
 from edge.mqtt import MqttPublisher
 from edge.pipeline import Pipeline
-from edge.retention import MEGABYTE
-from edge.runtime import make_stamp, self_test
+from edge.runtime import make_stamp, outlets, roles_of, self_test
 from edge.showing import Showing, show
-from edge.sinks import JsonLines, Sink, deliver
+from edge.sinks import Sink, deliver
 from edge.switches import Switches
 
 from .address import with_password
@@ -101,7 +98,7 @@ class Service:
         self._showing = Showing()
         self._shared = [*sinks]
         try:
-            self._shared += self._outlets()
+            self._shared += outlets(config, self.bundle, self._records)
             sources = config.sources or (config.source,)
             stamps = [make_stamp(replace(config, source=source), self.bundle) for source in sources]
             for source, stamp in zip(sources, stamps, strict=True):
@@ -137,15 +134,6 @@ class Service:
                 done.result()
 
     # Opening.
-
-    def _outlets(self) -> Iterator[Sink]:
-        """Open what all lanes share."""
-        config = self._config
-        if config.announce.language:
-            yield announcements(config.announce, self.bundle.manifest.labels)
-        if config.jsonl:
-            limit = config.quotas.jsonl_mb * MEGABYTE
-            yield JsonLines(Path(config.jsonl), self._records, limit_bytes=limit)
 
     def _open(self, config: SourceConfig, stamp: Stamp, names: Sequence[str]) -> None:
         if stamp.source in self.lanes:
@@ -186,16 +174,12 @@ class Service:
             lane.sinks += self._showing.sinks
 
     def _publisher(self, lane: Lane, names: Sequence[str]) -> MqttPublisher:
-        roles: list[str] = [
-            name
-            for name in self.bundle.manifest.models
-            if (lane.source.audio if name == "audio" else lane.source.video)
-        ]
+        source = lane.source
         return MqttPublisher(
             self._config.mqtt,
             lane.stamp,
             info(self.bundle, lane.stamp, self._config.events),
-            [*roles, *(["record"] if self._config.jsonl else [])],
+            roles_of(self._config, self.bundle, video=source.video, audio=source.audio),
             switches=lane.switches,
             self_test=partial(self_test, self.bundle),
             sources=names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,9 @@ def ray():
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # the jobs import `traps`
         with ray_of_our_own(processors=3) as found:
             yield found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()  # Ray leaves its processes to it; not in another test
 
 
 @pytest.fixture

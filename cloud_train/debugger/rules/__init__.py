@@ -21,18 +21,7 @@ from .boosting import create_xgboost_report, feature_importance_overweight, tree
 from .classes import class_imbalance, confusion
 from .inputs import check_input_images, nlp_sequence_ratio
 from .losses import loss_not_decreasing, overfit, overtraining, stalled_training
-from .profiler import (
-    batch_size,
-    cpu_bottleneck,
-    dataloader,
-    gpu_memory_increase,
-    io_bottleneck,
-    load_balancing,
-    low_gpu_utilization,
-    max_initialization_time,
-    overall_system_usage,
-    step_outlier,
-)
+from .profiler import PROFILER_RULES
 from .tensors import (
     all_zero,
     exploding_tensor,
@@ -68,16 +57,7 @@ RULES: dict[str, Function] = {
     "UnchangedTensor": unchanged_tensor,
     "VanishingGradient": vanishing_gradient,
     "WeightUpdateRatio": weight_update_ratio,
-    "BatchSize": batch_size,
-    "CPUBottleneck": cpu_bottleneck,
-    "Dataloader": dataloader,
-    "GPUMemoryIncrease": gpu_memory_increase,
-    "IOBottleneck": io_bottleneck,
-    "LoadBalancing": load_balancing,
-    "LowGPUUtilization": low_gpu_utilization,
-    "MaxInitializationTime": max_initialization_time,
-    "OverallSystemUsage": overall_system_usage,
-    "StepOutlier": step_outlier,
+    **PROFILER_RULES,
 }
 
 STOPPING = {

@@ -6,7 +6,7 @@ mean of all cores. Rules that compare with a GPU have nothing to say where there
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -199,7 +199,7 @@ def step_outlier(
     return None
 
 
-PROFILER_RULES = {
+PROFILER_RULES: dict[str, Callable[..., Finding | None]] = {
     "BatchSize": batch_size,
     "CPUBottleneck": cpu_bottleneck,
     "Dataloader": dataloader,

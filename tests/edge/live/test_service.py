@@ -64,7 +64,11 @@ def test_a_live_source_is_judged_told_of_and_stopped_within_two_seconds(touchlin
     assert box.end() < 2
     assert box.process.returncode == 128 + signal.SIGTERM
     assert until(lambda: [m.payload for m in listener.got if m.topic.endswith("/status")][-1] == b"stopped", 5)
-    events = [line for line in map(json.loads, (tmp_path / "all.jsonl").open()) if line["schema"] == "event/1"]
+    events = [
+        line
+        for line in map(json.loads, (tmp_path / "all.jsonl").read_text().splitlines())
+        if line["schema"] == "event/1"
+    ]
     for _, life in groupby(sorted(events, key=lambda event: event["id"]), key=lambda event: event["id"]):
         assert next(reversed(list(life)))["type"] == "end"
 
