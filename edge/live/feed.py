@@ -114,8 +114,8 @@ class Feed:
             raise FeedError(_explained(error)) from None
         finally:
             if self._program is not None:
-                self._program.kill()
-                self._program.wait()
+                with self._program:  # closes its pipe and waits for its end
+                    self._program.kill()
 
     def _opened(self) -> Any:  # noqa: ANN401 - av.InputContainer
         address = self.address

@@ -12,6 +12,7 @@ from kfp.dsl import Dataset, Metrics
 from cloud_train.pipelines import step as steps
 from cloud_train.pipelines.gate import GateError, require
 from cloud_train.pipelines.step import LOG, STORE, step, tree_sha256
+from cloud_train.provenance import PIPELINE_RUN
 from cloud_train.recordings import DataError
 
 CALLS = []
@@ -35,6 +36,8 @@ def run(tmp_path, monkeypatch):
     CALLS.clear()
     monkeypatch.setenv(STORE, str(tmp_path / "store"))
     monkeypatch.setenv(LOG, str(tmp_path / "run" / "steps.jsonl"))
+    monkeypatch.setenv(PIPELINE_RUN, "")
+    monkeypatch.delenv(PIPELINE_RUN)  # a step sets it; what it was comes back afterwards
     (tmp_path / "run").mkdir()
     text, count = tmp_path / "text", iter(range(100))
     text.write_text("ab")
