@@ -132,6 +132,7 @@ def _add_run(commands: Commands) -> None:
         metavar="N",
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
+    run.add_argument("--delegate", metavar="LIB.so", help="a TFLite delegate, a GPU's for one (default: the CPU)")
     run.add_argument("--quiet", action="store_true", help="no table in the terminal")
     add_security_options(run)
 
@@ -176,6 +177,7 @@ def _add_bench(commands: Commands) -> None:
         metavar="N",
         help="threads for each model (default: 1 if small, else the cores, at most 4)",
     )
+    bench.add_argument("--delegate", metavar="LIB.so", help="a TFLite delegate, a GPU's for one (default: the CPU)")
     bench.add_argument("--json", metavar="F", help="write the figures to this file as JSON")
 
 
@@ -293,7 +295,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     bundle = Bundle.load(arguments.bundle)
     open_source = (lambda: open_media(arguments.source, bundle)) if arguments.source else None
-    result = bench(bundle, open_source, arguments.threads)
+    result = bench(bundle, open_source, arguments.threads, arguments.delegate or "")
     sys.stdout.write(table(result))
     write_json(arguments.json, asdict(result))
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .bundle import GOLDEN, Bundle
 from .clip import Clip, Modality
+from .delegate import usable
 from .features import features
 from .fusion import vote
 from .golden import Golden
@@ -50,7 +51,10 @@ class Bench:
 
 
 def bench(
-    bundle: Bundle, open_source: Callable[[], tuple[Source | Bag, Windower]] | None, threads: int | None
+    bundle: Bundle,
+    open_source: Callable[[], tuple[Source | Bag, Windower]] | None,
+    threads: int | None,
+    delegate: str = "",
 ) -> Bench:
     """Measure a bundle on a source, or on its own golden clips when there is none; medians over the clips."""
     decoding = {}
@@ -61,14 +65,15 @@ def bench(
         with source:
             media, took = _timed(lambda: list(clips(source, windower)))
         decoding["decode and scale"] = took / len(media)
-    models = {name: bundle.model(name, threads) for name in bundle.manifest.models}
+    delegate = delegate and usable(delegate, bundle)
+    models = {name: bundle.model(name, threads, delegate) for name in bundle.manifest.models}
     repeats = -(-MINIMUM_CLIPS // len(media))
     measured = [_measure(clip, bundle, models, bare_first=i % 2 == 0) for i, clip in enumerate(media * repeats)]
     medians = {name: median(clip.get(name, 0.0) for clip in measured[1:]) for name in measured[0]}
     bare = sum(took for name, took in medians.items() if name.startswith(BARE))
     called = sum(took for name, took in medians.items() if name.endswith(" model"))
     stages = decoding | {name: took for name, took in medians.items() if not name.startswith(BARE)}
-    whole = _whole(bundle, media, open_source, threads)
+    whole = _whole(media, open_source, Pipeline(bundle, threads, delegate))
     return Bench(
         seconds=len(media),
         threads={name: model.threads for name, model in models.items()},
@@ -101,13 +106,11 @@ def _measure(clip: Clip, bundle: Bundle, models: dict[Modality, TfliteModel], *,
 
 
 def _whole(
-    bundle: Bundle,
     media: Sequence[Clip],
     open_source: Callable[[], tuple[Source | Bag, Windower]] | None,
-    threads: int | None,
+    pipeline: Pipeline,
 ) -> float:
     """Time the real loop, in seconds per second of media."""
-    pipeline = Pipeline(bundle, threads)
 
     def judge(items: Iterable[Clip]) -> None:
         for clip in items:

@@ -87,9 +87,9 @@ class Bundle:
             staged.rename(path)
         return cls.load(path)
 
-    def model(self, modality: Modality, threads: int | None = None) -> TfliteModel:
+    def model(self, modality: Modality, threads: int | None = None, delegate: str = "") -> TfliteModel:
         """Open one modality's classifier: feature tensor in, probabilities `[n, classes]` out."""
-        return TfliteModel(self.path / self.manifest.models[modality].file, threads)
+        return TfliteModel(self.path / self.manifest.models[modality].file, threads, delegate)
 
 
 def verify_files(bundle: Bundle) -> None:

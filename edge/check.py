@@ -95,7 +95,12 @@ def _features(bundle: Bundle | None, golden: Golden | None) -> str:
 def _scores(bundle: Bundle | None, golden: Golden | None) -> str:
     assert bundle is not None
     assert golden is not None
-    models = {name: bundle.model(name, threads=1) for name in bundle.manifest.models}
+    return compare_scores(bundle, golden)
+
+
+def compare_scores(bundle: Bundle, golden: Golden, delegate: str = "") -> str:
+    """Compare what the models say of the golden clips with what they said; BundleError names what differs."""
+    models = {name: bundle.model(name, threads=1, delegate=delegate) for name in bundle.manifest.models}
     return _worst(
         _compare(f"{name} scores of clip {i}", models[name](case.features[name]), expected, golden, "scores")
         for i, case in enumerate(golden.cases)

@@ -207,13 +207,15 @@ class Config:
     `source` is what to watch, or `sources` are, in its place: several live sources that share the models.
 
     `threads` are given to each interpreter; 0 means one for a small model, else the cores at hand, at most 4.
-    `jsonl` is a file for every message.
+    `delegate` is the path of a TFLite delegate, a GPU's for one; the CPU serves where it does not. `jsonl` is a file
+    for every message.
     """
 
     source: Source = field(default_factory=Source)
     sources: tuple[Source, ...] = ()
     bundle: str = ""
     threads: int = 0
+    delegate: str = ""
     jsonl: str = ""
     mqtt: Mqtt = field(default_factory=Mqtt)
     web: Web = field(default_factory=Web)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from .clip import MODALITIES, UNKNOWN, Clip, Modality, Second, Vote
+from .delegate import usable
 from .features import features
 from .fusion import vote
 from .manifest import BundleError
@@ -19,15 +20,17 @@ class Pipeline:
     """The bundle's models, features and fusion as one callable.
 
     BundleError if it has no models. `threads` are given to each interpreter; by default one for a small model, else the
-    cores at hand, at most 4.
+    cores at hand, at most 4. `delegate` names a library that may run them instead of the CPU, if it does that right.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, delegate: str = "") -> None:
         if not bundle.manifest.models:
             msg = f"{bundle.path}: the bundle holds a policy and no classifiers; name a bundle that has some"
             raise BundleError(msg)
         self._manifest = bundle.manifest
-        self._models = {name: bundle.model(name, threads) for name in MODALITIES if name in bundle.manifest.models}
+        delegate = delegate and usable(delegate, bundle)
+        names = [name for name in MODALITIES if name in bundle.manifest.models]
+        self._models = {name: bundle.model(name, threads, delegate) for name in names}
         self._fusion = bundle.fusion
 
     def __call__(self, clip: Clip, without: Collection[Modality] = ()) -> Second | None:

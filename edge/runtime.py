@@ -47,7 +47,7 @@ def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = l
 
         return Service(config, sinks, beat).run()
     bundle = Bundle.load(config.bundle or DEMO)
-    pipeline = Pipeline(bundle, config.threads or None)
+    pipeline = Pipeline(bundle, config.threads or None, config.delegate)
     judged = 0
     with ExitStack() as stack:
         source, windower = open_media(config.source.url, bundle)

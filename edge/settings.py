@@ -19,6 +19,7 @@ def configured(arguments: argparse.Namespace) -> Config:
         sources=sources if len(sources) > 1 else (),
         bundle=arguments.bundle or config.bundle,
         threads=arguments.threads or config.threads,
+        delegate=arguments.delegate or config.delegate,
         jsonl=arguments.jsonl or config.jsonl,
         mqtt=_mqtt(config.mqtt, arguments),
         web=web_settings(config.web, arguments.web),

@@ -16,6 +16,7 @@ HEAD = """\
 COMMENTS = {
     "bundle": "The models, a folder; empty: the demo bundle, which knows a drawn world only.",
     "threads": "For each model; 0: one for a small model, else the cores, at most 4.",
+    "delegate": "A TFLite delegate's library, as a GPU's; where it fails, or judges otherwise, the CPU goes on.",
     "jsonl": "A file for every message, one JSON a line.",
     "source": "What to watch.",
     "sources": "In place of [source]: several live ones that share the models, each a table [[sources]] with its keys.",

@@ -30,15 +30,19 @@ class TfliteModel:
     """A classifier read from a .tflite file; call it with a feature tensor `[n, ...]` for probabilities `[n, classes]`.
 
     Quantization is read from the file: `input` and `output` are its tensors' specs. BundleError if the file is no
-    model with one input and one output. Load files of unknown origin with `probe` first.
+    model with one input and one output. Load files of unknown origin with `probe` first. `delegate` is the path of a
+    library that runs what it can of the model; BundleError too if it cannot be loaded.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        make = interpreter_class()
+    def __init__(self, path: Path, threads: int | None = None, delegate: str = "") -> None:
+        runtime = tflite_runtime()
         self.threads = threads or default_threads(path)
         try:
             with quiet():
-                self._interpreter = make(model_path=str(path), num_threads=self.threads)
+                delegates = [_load(runtime, delegate)] if delegate else None
+                self._interpreter = runtime.Interpreter(
+                    str(path), num_threads=self.threads, experimental_delegates=delegates
+                )
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             msg = f"{path.name}: not a usable TFLite model ({str(error).splitlines()[0]})"
@@ -105,15 +109,23 @@ def dequantize(stored: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
     return real
 
 
-def interpreter_class() -> Any:  # noqa: ANN401 - three packages share the shape of this class, and no type
+def tflite_runtime() -> Any:  # noqa: ANN401 - three packages share the shape of this module, and no type
     """Import the best TFLite runtime that is installed."""
     for name in RUNTIMES:
         try:
-            return importlib.import_module(name).Interpreter
+            return importlib.import_module(name)
         except ImportError:
             continue
     msg = f"no TFLite runtime is installed; one of {', '.join(RUNTIMES)} is needed: pip install ai-edge-litert"
     raise BundleError(msg)
+
+
+def _load(runtime: Any, library: str) -> Any:  # noqa: ANN401 - as above
+    load = runtime.load_delegate if hasattr(runtime, "load_delegate") else runtime.experimental.load_delegate
+    try:
+        return load(library)
+    except (OSError, AttributeError, ValueError) as error:  # no library, no delegate, or one without its device
+        raise BundleError(" ".join(str(error).split())) from None
 
 
 def default_threads(path: Path) -> int:

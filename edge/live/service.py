@@ -92,7 +92,7 @@ class Service:
     def __init__(self, config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = lambda: None) -> None:
         self._config, self._beat, self._inbox = config, beat, Inbox()
         self.bundle = Bundle.load(config.bundle or DEMO)
-        self._pipeline = Pipeline(self.bundle, config.threads or None)
+        self._pipeline = Pipeline(self.bundle, config.threads or None, config.delegate)
         self.load, self.lanes = Load(modes_of(self.bundle.manifest)), dict[str, Lane]()
         self._origin, self._epoch_ns, self._wall = time.monotonic(), time.time_ns(), WallClock()
         self._showing = Showing()

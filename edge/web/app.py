@@ -29,7 +29,9 @@ from .standing import Card, Media
 from .stream import EventStream
 
 STATIC = Path(__file__).with_name("static")
-TYPES = {"page.html": "text/html", "page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+OWN = ("login.html",)
+"""Shown by the door, not by its name."""
 MOST_BYTES = 16_384
 BODY_SECONDS = 10.0
 EVENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -68,15 +70,15 @@ def make_app(site: Site) -> ASGIApp:
 
 
 def _files() -> list[BaseRoute]:
-    def file(name: str) -> Route:
-        content, kind = (STATIC / name).read_bytes(), TYPES[name]
+    def file(path: Path) -> Route:
+        content, kind = path.read_bytes(), TYPES[path.suffix]
 
         async def answer(_: Request) -> Response:
             return Response(content, media_type=kind)
 
-        return Route("/" if name == "page.html" else f"/{name}", answer)
+        return Route("/" if path.name == "page.html" else f"/{path.name}", answer)
 
-    return [file(name) for name in TYPES]
+    return [file(path) for path in sorted(STATIC.iterdir()) if path.name not in OWN]
 
 
 def _state(site: Site) -> list[BaseRoute]:

@@ -20,7 +20,7 @@ from edge.web.board import WAITING
 from edge.web.serve import CONNECTIONS
 
 OPINION = {**BEARER, "Content_Type": "application/json"}
-WITH_TOKEN = ["/", "/page.js", "/style.css", "/icon.svg", "/api/state", "/stream", "/metrics", "/nothing",
+WITH_TOKEN = ["/", "/page.js", "/state.js", "/style.css", "/icon.svg", "/api/state", "/stream", "/metrics", "/nothing",
               "/api/sources/truck1/cam2/picture.jpg", "/api/events/x/clip.mp4"]  # fmt: skip
 
 
