@@ -16,6 +16,8 @@ PROGRAMS := mosquitto mosquitto-clients espeak-ng pulseaudio pulseaudio-utils li
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
 	gstreamer1.0-libav systemd docker-compose
 STEP := @printf '\n==> %s\n'
+# Where Python may not write its bytecode, each process that loads TensorFlow would compile it again for 10 s.
+export UV_COMPILE_BYTECODE := 1
 # uv trusts what the system trusts, where that is anything: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
 
@@ -78,7 +80,6 @@ clean: ## Remove what make made, the environment too
 
 # .venv/.demo: the environment holds locks/demo.txt and this checkout; .venv/.dev and .venv/.bench alike.
 .venv/.demo: SIZE := 150 MB to download
-.venv/.demo: export UV_COMPILE_BYTECODE := 1
 .venv/.dev: SIZE := 600 MB to download, half of it TensorFlow
 .venv/.bench: SIZE := 900 MB to download
 .venv/.dev .venv/.bench: BUILDS := gcc portaudio19-dev python3-dev # PyAudio comes as source

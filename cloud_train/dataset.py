@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -92,6 +93,8 @@ def extract(
     labels = tuple(sorted({r.label for r in recordings} - {UNKNOWN}))
     dataset = Dataset(Path(out), replace(manifest, labels=labels), tuple(recordings))
     (dataset.path / "shards").mkdir(parents=True, exist_ok=True)
+    for left in (dataset.path / "shards").glob(".*"):  # of a process that was killed in the middle of a shard
+        shutil.rmtree(left)
     sides = _sides_given(dataset)
     _write_parameters(dataset)
     shards: dict[str, Shard] = {}

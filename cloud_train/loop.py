@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,15 +117,20 @@ def _prepare(training: Training, phase: Phase) -> None:
     training.model.get_layer("centred").synchronized = several
 
 
+def _schedule(training: Training, phase: Phase) -> Callable[[Any], Any] | None:
+    """Give the learning rate of each step; None where it stays."""
+    if phase.head_only:
+        return None
+    rate, steps = phase.learning_rate, phase.epochs * len(training.batches)
+    schedule: Callable[[Any], Any] = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, warmup_target=rate, warmup_steps=min(50, steps // 10)
+    )
+    return schedule
+
+
 def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Keras optimizer
-    rate: Any = phase.learning_rate
-    if not phase.head_only:
-        steps = phase.epochs * len(training.batches)
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate / 10, steps, warmup_target=rate, warmup_steps=min(50, steps // 10)
-        )
     with training.strategy.scope():
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=training.args.weight_decay)
+        optimizer = keras.optimizers.AdamW(phase.learning_rate, weight_decay=training.args.weight_decay)
         if keras.config.dtype_policy().compute_dtype == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(training.model.trainable_variables)
@@ -133,11 +139,12 @@ def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Ker
 
 def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> bool:  # noqa: ANN401
     """Train one phase; say whether it may go on after it."""
-    step = _step_function(training, optimizer)
+    reader = _reader(training, phase, position)
+    step = _step_function(training, optimizer, _schedule(training, phase), reader.element_spec)
     what = f"{training.batches.modality}: {phase.name}"
     with bar(what, phase.epochs, done=position.epoch) as advance:
         patience = training.args.patience or phase.epochs
-        fed = feed(training, phase, position)
+        fed = feed(reader)
         while position.epoch < phase.epochs and position.epochs_since_best < patience:
             if not _epoch(training, step, fed, optimizer, position):
                 return False
@@ -199,8 +206,8 @@ def _show(
     training.hook.save(number, "train", step_tensors(due, training.model, numbers, caught))
 
 
-def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
-    """Give a phase's batches from a position on, one epoch after the other, read ahead."""
+def _reader(training: Training, phase: Phase, position: Position) -> Any:  # noqa: ANN401 - a distributed iterator
+    """Read a phase's batches ahead, from a position on, one epoch after the other."""
     batches, first_epoch = training.batches, position.phase * EPOCHS_APART
     begin, end = position.epoch * len(batches) + position.step, phase.epochs * len(batches)
 
@@ -229,15 +236,24 @@ def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
             tensor.set_shape(shape)
         return tensors
 
-    iterator = iter(training.strategy.distribute_datasets_from_function(dataset))
-    for _ in range(begin, end):
+    return iter(training.strategy.distribute_datasets_from_function(dataset))
+
+
+def feed(reader: Iterator[Any]) -> Iterator[Fed]:
+    """Give batches as they come, timed."""
+    while True:
         began = time.monotonic()
-        element = next(iterator)
+        element = next(reader)
         yield element, time.monotonic() - began, began
 
 
-def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  # noqa: ANN401
-    """Give the function of a batch, and of whether gradients and layers are to be caught, which is traced once more."""
+def _step_function(
+    training: Training,
+    optimizer: Any,  # noqa: ANN401 - a Keras optimizer
+    schedule: Callable[[Any], Any] | None,
+    batch: Any,  # noqa: ANN401 - the specs of a batch's tensors, of whatever length
+) -> Callable[..., Any]:
+    """Give the function of a batch, and of whether gradients and layers are to be caught; traced once for either."""
     model, strategy = training.model, training.strategy
 
     def watched(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
@@ -246,6 +262,8 @@ def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  #
             return *one(x, target, weight), caught
 
     def one(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        if schedule is not None:  # once a step: an optimizer with a schedule works it out anew for each variable
+            optimizer.learning_rate = schedule(optimizer.iterations)
         with tf.GradientTape() as tape:
             answer = keras.ops.clip(keras.ops.cast(model(x, training=True), "float32"), 1e-7, 1.0)
             loss = keras.ops.sum(weight * -keras.ops.sum(target * keras.ops.log(answer), axis=1))
@@ -254,15 +272,15 @@ def _step_function(training: Training, optimizer: Any) -> Callable[..., Any]:  #
         hits = keras.ops.argmax(answer, axis=1) == keras.ops.argmax(target, axis=1)
         return loss, keras.ops.sum(keras.ops.cast(hits, "float32"))
 
-    @tf.function
-    def step(element: Any, catch: bool) -> Any:  # noqa: ANN401, FBT001 - traced for either
-        loss, hits, *more = strategy.run(watched if catch else one, args=element)
+    def step(work: Callable[..., Any], element: Any) -> Any:  # noqa: ANN401
+        loss, hits, *more = strategy.run(work, args=element)
         caught = (
             tf.nest.map_structure(lambda each: strategy.experimental_local_results(each)[0], more[0]) if more else {}
         )
         return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None), caught
 
-    return step
+    plain, catching_too = (tf.function(partial(step, work), input_signature=[batch]) for work in (one, watched))
+    return lambda element, catch: (catching_too if catch else plain)(element)
 
 
 def _judge(training: Training, phase: Phase, optimizer: Any, position: Position) -> str:  # noqa: ANN401

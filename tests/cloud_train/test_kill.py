@@ -85,3 +85,4 @@ def test_every_step_killed_at_random_ends_as_if_undisturbed(world: Path, tmp_pat
         finish(begin(step, world, rough))
         assert result(step, rough) == result(step, calm), f"{step}, seed {seed}"
     assert not [file for file in rough.rglob("*") if "tmp" in file.name]
+    assert not [folder for folder in (rough / "features" / "shards").iterdir() if folder.name.startswith(".")]

@@ -48,7 +48,8 @@ def test_a_ray_cluster_of_two_workers_gives_the_same(tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(
         "import ray, sys\n"
-        "ray.init(num_cpus=2, include_dashboard=False, _node_ip_address='127.0.0.1', object_store_memory=100_000_000)\n"
+        "ray.init('local', num_cpus=2, include_dashboard=False, _node_ip_address='127.0.0.1',"
+        " object_store_memory=100_000_000)\n"
         "from cloud_train.parallel import over\n"
         "from test_parallel import work\n"
         "results = dict(over([0, 1, 2, 3, 4, 6], work, engine='ray'))\n"
