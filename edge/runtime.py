@@ -24,7 +24,7 @@ from .mqtt import MqttPublisher
 from .pipeline import Pipeline
 from .recorded import Recorded
 from .retention import MEGABYTE
-from .showing import show
+from .showing import clip_finder, show
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
 from .switches import Switches
@@ -62,7 +62,7 @@ def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = l
         showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
         for sink in showing.sinks:
             stack.callback(sink.close)
-        sinks = [*sinks, *showing.sinks]
+        sinks = [*showing.sinks, *sinks]  # what is announced can be asked for
         segmenter = Segmenter(config.events, stamp.boot)
         to_message = stamper(stamp)
         packets = media.watching(paced(source) if realtime else source)
@@ -128,8 +128,8 @@ def _configured_sinks(
     if config.mqtt.url:
         roles = roles_of(config, bundle, video=source.video, audio=source.audio)
         birth = info(bundle, stamp, config.events)
-        test = partial(self_test, bundle)
-        sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test))
+        test, find = partial(self_test, bundle), clip_finder(config)
+        sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test, find_clip=find))
     return sinks
 
 
