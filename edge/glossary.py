@@ -94,6 +94,7 @@ FIELDS: dict[str, str] = {
     "source": "what the device watches",
     "sources": "what the device watches",
     "start": "when it began, UTC to the millisecond",
+    "KeptClip.start": "when what it shows began, UTC to the millisecond",
     "start_ns": "the same as nanoseconds since 1970; beyond 2^53, so read it as a 64-bit integer",
     "started": "when the process started, UTC",
     "state": "what is so now",

@@ -17,6 +17,7 @@ from .bundle import DEMO, Bundle
 from .check import check
 from .clip import Clip, Event, Second
 from .config import Config
+from .config import Source as SourceConfig
 from .events import Segmenter
 from .live.address import is_live, name_of
 from .messages import Media, Message, Stamp, event_message, info, tick, topic_id
@@ -96,11 +97,16 @@ def open_media(url: str, bundle: Bundle) -> tuple[Source | Bag, Windower]:
     return source, Windower(manifest.clip, video=source.video, audio=source.audio)
 
 
+def source_name(source: SourceConfig) -> str:
+    """Name a source as topics do: as configured, else after its address."""
+    return topic_id(source.name or name_of(source.url))
+
+
 def make_stamp(config: Config, bundle: Bundle) -> Stamp:
     """Say who speaks: node, source, this start of the process, and the models and table in force."""
     return Stamp(
         node=topic_id(config.mqtt.node or socket.gethostname()),
-        source=topic_id(config.source.name or name_of(config.source.url)),
+        source=source_name(config.source),
         boot=secrets.token_hex(4),
         epoch_ns=time.time_ns(),
         model=f"{bundle.manifest.name}-{bundle.manifest.version}",
