@@ -21,6 +21,8 @@ SAMPLE_RATE_HZ = 48000
 AAC_FRAME = 1024
 LOOP_SECONDS = 10.24
 """A whole number of pictures (256 at 25 a second) and of AAC frames (480), so that copies join without a seam."""
+LIVE_LOOP_SECONDS = 304 / 30
+"""The same at 30 pictures a second: 304, and 475 AAC frames."""
 
 
 def match_clip(seconds: int = 20) -> Path:
@@ -41,6 +43,17 @@ def long_recording(minutes: float) -> Path:
     return cached(f"loop-320x240-{minutes:g}min.mp4", lambda path: _repeat(source, path, copies))
 
 
+def live_shows() -> Path:
+    """Give the folder of a sender (see `broadcast`) whose stream is that match as a camera sends it."""
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        length = LIVE_LOOP_SECONDS
+        encode(folder / "normal.ts", length, size=(1280, 720), frame_rate=30, bit_rate=4_000_000, live=True)
+
+    return cached("shows-720p30", write)
+
+
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Give the file or folder `name` of the cache, made first if it is not there; whole or not at all."""
     path = CACHE / name
@@ -52,13 +65,20 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def encode(path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int) -> None:
-    """Write a match of this length and size as H.264 with AAC."""
-    with av.open(str(path), "w", format="mp4") as container:
+def encode(
+    path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int, live: bool = False
+) -> None:
+    """Write a match of this length and size as H.264 with AAC.
+
+    `live`: as a camera sends it, a transport stream in which no picture needs a later one, and one each second none.
+    """
+    form = {"format": "mpegts", "options": {"pcr_period": "20"}} if live else {"format": "mp4"}
+    with av.open(str(path), "w", **form) as container:
         # one slice a picture, as files have it; PyAV's own default would cut pictures into a slice a core
-        video = container.add_stream(
-            "libx264", rate=frame_rate, options={"preset": "veryfast", "x264-params": "sliced-threads=0"}
-        )
+        options = {"preset": "veryfast", "x264-params": "sliced-threads=0", **({"bf": "0"} if live else {})}
+        video = container.add_stream("libx264", rate=frame_rate, options=options)
+        if live:
+            video.codec_context.gop_size = frame_rate
         video.width, video.height, video.pix_fmt, video.bit_rate = *size, "yuv420p", bit_rate
         audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="stereo")
         draw = Field(size)
