@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import statistics
 import re
+import statistics
 import subprocess
 import tempfile
 import threading
