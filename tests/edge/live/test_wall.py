@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from itertools import groupby, pairwise
 from operator import itemgetter
 
@@ -64,7 +65,12 @@ def judged(sender, broker):
     service = Service(
         Config(source=Source(url=sender.url, name="cam"), mqtt=Mqtt(url=broker.url, node="truck")), beat=beat
     )
-    thread = threading.Thread(target=service.run)
+
+    def run():
+        with suppress(SystemExit):
+            service.run()
+
+    thread = threading.Thread(target=run)
     thread.start()
     yield
     ending.set()
