@@ -15,6 +15,7 @@ import pytest
 from brokers import until
 
 from edge.live import feed
+from edge.live.address import parse
 from edge.live.reader import Reader
 from edge.live.talk import Begin, Cut, End, Pulse, Save, Saved, Spare, read_report, send
 from edge.manifest import ClipSpec
@@ -167,3 +168,10 @@ def test_under_load_only_some_pictures_are_looked_at(owner):
     owner.tell(Spare(2, 0.5, thrifty=True))
     assert until(lambda: owner.of(Cut)[-1].size == (16, 16), 5)
     assert until(lambda: len(owner.of(Cut)[-1].times) == 2, 5)
+
+
+def test_ffmpeg_takes_what_a_camera_is_asked_for_up_to_the_device(closing):
+    address = parse(URL.replace("video0", "null"))  # what is no camera
+    reading = closing(feed.Feed(address, frozenset({"video"}), 16_000, origin=0.0))
+    reading.start(None)
+    assert until(lambda: reading.trouble, 5) == "inappropriate ioctl for device"
