@@ -21,6 +21,7 @@ SAMPLE_RATE_HZ = 48000
 AAC_FRAME = 1024
 LOOP_SECONDS = 10.24
 """A whole number of pictures (256 at 25 a second) and of AAC frames (480), so that copies join without a seam."""
+CAMERA = {"bf": "0", "maxrate": "4M", "bufsize": "1M"}
 LIVE_LOOP_SECONDS = 304 / 30
 """The same at 30 pictures a second: 304, and 475 AAC frames."""
 
@@ -70,13 +71,15 @@ def encode(
 ) -> None:
     """Write a match of this length and size as H.264 with AAC.
 
-    `live`: as a camera sends it, a transport stream in which no picture needs a later one, and one each second none.
+    `live`: as a camera sends it, a transport stream of a steady rate, in which no picture needs a later one, and one
+    each second none.
     """
     form = {"format": "mpegts", "options": {"pcr_period": "20"}} if live else {"format": "mp4"}
     with av.open(str(path), "w", **form) as container:
         # one slice a picture, as files have it; PyAV's own default would cut pictures into a slice a core
-        options = {"preset": "veryfast", "x264-params": "sliced-threads=0", **({"bf": "0"} if live else {})}
+        options = {"preset": "veryfast", "x264-params": "sliced-threads=0", **(CAMERA if live else {})}
         video = container.add_stream("libx264", rate=frame_rate, options=options)
+        first = int(live)  # the coder of sound begins before 0, which a transport stream cannot say
         if live:
             video.codec_context.gop_size = frame_rate
         video.width, video.height, video.pix_fmt, video.bit_rate = *size, "yuv420p", bit_rate
@@ -84,14 +87,15 @@ def encode(
         draw = Field(size)
         for k in range(round(seconds * frame_rate)):
             frame = av.VideoFrame.from_ndarray(draw(k / frame_rate), format="rgb24")
-            frame.pts, frame.time_base = k, Fraction(1, frame_rate)
+            frame.pts, frame.time_base = k + first * frame_rate, Fraction(1, frame_rate)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         samples = crowd(round(seconds * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
         for at in range(0, len(samples), AAC_FRAME):
             block = np.stack([samples[at : at + AAC_FRAME]] * 2)
             sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
-            sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE_HZ, at, Fraction(1, SAMPLE_RATE_HZ)
+            sound.sample_rate, sound.pts = SAMPLE_RATE_HZ, at + first * SAMPLE_RATE_HZ
+            sound.time_base = Fraction(1, SAMPLE_RATE_HZ)
             container.mux(audio.encode(sound))
         container.mux(audio.encode(None))
 
