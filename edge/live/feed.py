@@ -155,7 +155,7 @@ class Feed:
         return [stream for stream in found if stream.index in self._decoded | self._forms.keys()]
 
     def _read(self, container: Any, streams: list[Any], taker: Taker) -> None:  # noqa: ANN401 - av.InputContainer
-        resampler = _Resampler(self._rate_hz)
+        resampler, thrifty = _Resampler(self._rate_hz), False
         for packet, now in self._waited(container.demux(streams)):
             stamp = packet.dts if packet.dts is not None else packet.pts
             if stamp is None:  # a server's first packets may have none; the decoder needs them all the same
@@ -168,8 +168,10 @@ class Feed:
                 if then is not None:
                     taker.coded(_coded(moved, tick, then))
                 self._decode(moved, resampler, taker, now)
-            if packet.stream.type == "video":
-                packet.stream.codec_context.skip_frame = "NONREF" if self.thrifty else "DEFAULT"
+            if thrifty != self.thrifty:
+                thrifty = self.thrifty
+                for stream in container.streams.video:
+                    stream.codec_context.skip_frame = "NONREF" if thrifty else "DEFAULT"
 
     def _waited(self, packets: Iterator[Any]) -> Iterator[tuple[Any, float]]:
         """Give each packet with the time at which it came, in media time, and keep account of the time spent."""
