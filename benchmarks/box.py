@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Box:
 
     folder: Path
     heard: list[Heard] = field(default_factory=list)
+    by_topic: defaultdict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
     _processes: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ class Box:
         except ValueError:
             payload = message.payload.decode()
         self.heard.append(Heard(message.topic, payload, wall, steady))
+        self.by_topic[message.topic].append(self.heard[-1])
 
 
 def wait(condition: Any, seconds: float) -> float | None:  # noqa: ANN401 - any callable

@@ -76,8 +76,8 @@ class Ears:
 
     def since(self, source: str, began: float) -> list[list[str]]:
         """What each channel has said of a source since then."""
-        component = ("/health/source", f"/health/source-{source}")
-        health = [(h.steady, h.payload["state"]) for name in component for h in self._box.of(name)]
+        topics = [f"touchline/{NODE}/health/{component}" for component in ("source", f"source-{source}")]
+        health = [(h.steady, h.payload["state"]) for topic in topics for h in self._box.by_topic[topic]]
         channels = [health, *(channel[source] for channel in self.said.values())]
         return [[state for at, state in list(channel) if at > began] for channel in channels]
 
