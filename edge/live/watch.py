@@ -185,7 +185,7 @@ class Watch:
         return self._slow[1] if now - self._slow[0] < STEADY_SECONDS else ""
 
     def _look(self, luma: NDArray[np.uint8], now: float) -> None:
-        black = np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
+        black = luma.mean() < BLACK_LEVEL and np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
         self._black.push(now, so=bool(black))
         if self._before is not None and self._before.shape == luma.shape:
             change = np.abs(luma.astype(np.int16) - self._before)
