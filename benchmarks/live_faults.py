@@ -128,6 +128,7 @@ class Patient:
     sender: subprocess.Popen[str]
     source: str
     found: list[tuple[str, float | None, float | None]] = field(default_factory=list)
+    missed: list[dict[str, Any]] = field(default_factory=list)
 
     def suffer(self, names: Sequence[str], rng: random.Random, done: Callable[[], None]) -> None:
         """Go through faults; each lasts 1 to 3 s after it was said, and what is usual is learnt anew before it."""
@@ -137,7 +138,11 @@ class Patient:
             done()
 
     def _cycle(self, fault: Fault, hold_seconds: float) -> tuple[float | None, float | None]:
+        wait(self.is_well, 3 * RECOVER_SECONDS)
+        began = time.monotonic()
         said = self._said(fault.begin, fault.states)
+        if said is None or said > FLAG_SECONDS:
+            self.missed.append({"fault": fault.begin, "seconds": said, "heard": self.ears.since(self.source, began)})
         time.sleep(hold_seconds if fault.end else 0)
         self._tell(fault.end)
         over = wait(self.is_well, 3 * RECOVER_SECONDS)
@@ -184,7 +189,10 @@ def run(folder: Path, cycles: int, sources: int, seed: int) -> dict[str, Any]:
         box.close()
         ears.close()
     found = [cycle for patient in patients for cycle in patient.found]
+    ticks = [heard.payload for heard in box.of("/tick")]
     return {
+        "modes": {mode: sum(tick["mode"] == mode for tick in ticks) for mode in {tick["mode"] for tick in ticks}},
+        "said_late": [each for patient in patients for each in patient.missed],
         "cycles": len(found),
         "sources": sources,
         "alive": alive and len(lives) == sources,
