@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 HERE = Path(__file__).parent
 MATCH = HERE.parent / "examples" / "match.mp4"
-NODE = "box"
+NODE, TOKEN = "box", "a token for the bench"
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Box:
 
     folder: Path
     heard: list[Heard] = field(default_factory=list)
+    by_topic: defaultdict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
     _processes: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,15 +67,17 @@ class Box:
         command = [sys.executable, str(HERE / "broadcast.py"), str(shows), str(port)]
         return self.start(command, stdin=subprocess.PIPE, text=True), f"udp://127.0.0.1:{port}"
 
-    def run(self, *urls: str, bundle: str = "") -> subprocess.Popen[Any]:
-        """Start `touchline run` on live sources."""
+    def run(self, *urls: str, bundle: str = "", web: int = 0, cores: int = 0) -> subprocess.Popen[Any]:
+        """Start `touchline run` on live sources, with a page on port `web` if any, on `cores` if not on all."""
         command = [sys.executable, "-m", "edge", "run", *urls, "--quiet", "--mqtt", f"mqtt://127.0.0.1:{self.port}"]
         config = self.folder / "box.toml"
         config.write_text(f'[mqtt]\nnode = "{NODE}"\n')
         options = ["--config", str(config), *(["--bundle", bundle] if bundle else [])]
-        environment = {**os.environ, "XDG_STATE_HOME": str(self.folder)}
-        log = (self.folder / "run.log").open("ab")
-        return self.start([*command, *options], env=environment, stderr=log)
+        options += ["--web", str(web)] if web else []
+        pinned = ["taskset", "-c", f"0-{cores - 1}"] if cores else []
+        environment = {**os.environ, "XDG_STATE_HOME": str(self.folder), "TOUCHLINE_WEB_TOKEN": TOKEN}
+        with (self.folder / "run.log").open("ab") as log:
+            return self.start([*pinned, *command, *options], env=environment, stderr=log)
 
     def of(self, kind: str) -> list[Heard]:
         """What came on topics that end so."""
@@ -102,6 +106,7 @@ class Box:
         except ValueError:
             payload = message.payload.decode()
         self.heard.append(Heard(message.topic, payload, wall, steady))
+        self.by_topic[message.topic].append(self.heard[-1])
 
 
 def wait(condition: Any, seconds: float) -> float | None:  # noqa: ANN401 - any callable

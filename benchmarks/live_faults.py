@@ -1,25 +1,37 @@
-"""Faults of live sources, again and again: how soon each is said in MQTT health, how soon all is well after its end."""
+"""Faults of live sources, again and again: how soon each is said, how soon all is well after its end.
+
+It has to be said by the health over MQTT, by the stream of the page and on `/metrics`: what counts is the last of them.
+"""
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
+import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from box import MATCH, Box, make_shows, wait
+import msgspec
+from box import MATCH, NODE, TOKEN, Box, free_port, make_shows, wait
 from measure import machine, machine_line, table, write_json
 from rich.console import Console
 from rich.progress import Progress
 
 FLAG_SECONDS, RECOVER_SECONDS = 3.0, 5.0
+METRICS_SECONDS = 0.2
+STATE = re.compile(rf'touchline_source_state\{{node="({NODE})",source="([^"]+)",state="(\w+)"\}} 1\.0')
+"""A line of `/metrics`: node, source and the state that holds."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,78 @@ FAULTS = {
 }
 
 
+class Ears:
+    """Hear of each source's state from the box's MQTT health, from the stream of the page and from `/metrics`.
+
+    `said` holds by channel and source what came, with the steady time; `close` ends it.
+    """
+
+    def __init__(self, box: Box, port: int) -> None:
+        self._box, self._address = box, f"http://127.0.0.1:{port}"
+        self.said: dict[str, dict[str, list[tuple[float, str]]]] = {
+            "page": defaultdict(list),
+            "metrics": defaultdict(list),
+        }
+        self._closed = threading.Event()
+        self._threads = [threading.Thread(target=self._again, args=(work,)) for work in (self._stream, self._metrics)]
+        for thread in self._threads:
+            thread.start()
+
+    def since(self, source: str, began: float) -> list[list[str]]:
+        """What each channel has said of a source since then."""
+        topics = [f"touchline/{NODE}/health/{component}" for component in ("source", f"source-{source}")]
+        health = [(h.steady, h.payload["state"]) for topic in topics for h in self._box.by_topic[topic]]
+        channels = [health, *(channel[source] for channel in self.said.values())]
+        return [[state for at, state in list(channel) if at > began] for channel in channels]
+
+    def now(self, source: str) -> list[str]:
+        """What each channel says of a source now; empty where it has not said anything."""
+        return [(channel or [""])[-1] for channel in self.since(source, 0.0)]
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _again(self, listen: Callable[[], None]) -> None:
+        while not self._closed.wait(METRICS_SECONDS):
+            with suppress(OSError):  # the box begins, or ends
+                listen()
+
+    def _open(self, path: str) -> Any:  # noqa: ANN401 - an answer of urllib
+        asked = urllib.request.Request(self._address + path, headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310 - http
+        return urllib.request.urlopen(asked, timeout=5)  # noqa: S310 - http
+
+    def _stream(self) -> None:
+        with self._open("/stream") as stream:
+            for line in stream:
+                if self._closed.is_set():
+                    return
+                if line.startswith(b"data: "):
+                    message = msgspec.json.decode(line[6:])
+                    self._hear("page", message["source"].partition("/")[2], message["standing"]["state"])
+
+    def _metrics(self) -> None:
+        with self._open("/metrics") as answer:
+            for _, source, state in STATE.findall(answer.read().decode()):
+                self._hear("metrics", source, state)
+
+    def _hear(self, channel: str, source: str, state: str) -> None:
+        known = self.said[channel][source]
+        if not known or known[-1][1] != state:
+            known.append((time.monotonic(), state))
+
+
 @dataclass
 class Patient:
     """A source whose sender is told of faults, and what came of each: seconds until it was said, until it was over."""
 
-    box: Box
+    ears: Ears
     sender: subprocess.Popen[str]
-    component: str
+    source: str
     found: list[tuple[str, float | None, float | None]] = field(default_factory=list)
+    missed: list[dict[str, Any]] = field(default_factory=list)
 
     def suffer(self, names: Sequence[str], rng: random.Random, done: Callable[[], None]) -> None:
         """Go through faults; each lasts 1 to 3 s after it was said, and what is usual is learnt anew before it."""
@@ -62,19 +138,30 @@ class Patient:
             done()
 
     def _cycle(self, fault: Fault, hold_seconds: float) -> tuple[float | None, float | None]:
-        self._tell(fault.begin)
-        said = wait(lambda: self._is(*fault.states), 3 * FLAG_SECONDS)
+        wait(self.is_well, 3 * RECOVER_SECONDS)
+        began = time.monotonic()
+        said = self._said(fault.begin, fault.states)
+        if said is None or said > FLAG_SECONDS:
+            self.missed.append({"fault": fault.begin, "seconds": said, "heard": self.ears.since(self.source, began)})
         time.sleep(hold_seconds if fault.end else 0)
         self._tell(fault.end)
-        over = wait(lambda: self._is("online"), 3 * RECOVER_SECONDS)
+        over = wait(self.is_well, 3 * RECOVER_SECONDS)
         if fault.begin == "show small":  # the way back is the same fault once more
-            self._tell("show normal")
-            wait(lambda: self._is(*fault.states), FLAG_SECONDS)
-            wait(lambda: self._is("online"), 3 * RECOVER_SECONDS)
+            self._said("show normal", fault.states)
+            wait(self.is_well, 3 * RECOVER_SECONDS)
         return said, over
 
-    def _is(self, *states: str) -> bool:
-        return self.box.state(self.component) in states
+    def is_well(self) -> bool:
+        """Whether all say so."""
+        return set(self.ears.now(self.source)) == {"online"}
+
+    def _said(self, order: str, states: Sequence[str]) -> float | None:
+        """Order a fault; give how long it took until all had said so."""
+        began = time.monotonic()
+        self._tell(order)
+        return wait(
+            lambda: all(set(states) & set(said) for said in self.ears.since(self.source, began)), 3 * FLAG_SECONDS
+        )
 
     def _tell(self, line: str) -> None:
         """Order something of the sender; an empty line is nothing."""
@@ -85,23 +172,27 @@ class Patient:
 
 def run(folder: Path, cycles: int, sources: int, seed: int) -> dict[str, Any]:
     """Let so many sources of one process go through the faults, each in an order of its own."""
-    box = Box(folder)
+    box, port = Box(folder), free_port()
+    ears = Ears(box, port)
     shows = make_shows(Path("build/benchmarks") / "shows-match", MATCH)
     try:
         senders = [box.sender(shows) for _ in range(sources)]
-        process = box.run(*(url for _, url in senders))
+        process = box.run(*(url for _, url in senders), web=port)
         names = [url.removeprefix("udp://").replace(".", "-").replace(":", "-") for _, url in senders]
-        components = ["source"] if sources == 1 else [f"source-{name}" for name in names]
-        patients = [Patient(box, sender, each) for (sender, _), each in zip(senders, components, strict=True)]
-        if wait(lambda: all(box.state(each) == "online" for each in components), 90) is None:
+        patients = [Patient(ears, sender, name) for (sender, _), name in zip(senders, names, strict=True)]
+        if wait(lambda: all(patient.is_well() for patient in patients), 90) is None:
             raise SystemExit((folder / "run.log").read_text())
         _go_through(patients, cycles, seed)
         alive = process.poll() is None
         lives = {(heard.topic, heard.payload["boot"]) for heard in box.of("/tick")}
     finally:
         box.close()
+        ears.close()
     found = [cycle for patient in patients for cycle in patient.found]
+    ticks = [heard.payload for heard in box.of("/tick")]
     return {
+        "modes": {mode: sum(tick["mode"] == mode for tick in ticks) for mode in {tick["mode"] for tick in ticks}},
+        "said_late": [each for patient in patients for each in patient.missed],
         "cycles": len(found),
         "sources": sources,
         "alive": alive and len(lives) == sources,

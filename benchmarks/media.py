@@ -21,6 +21,9 @@ SAMPLE_RATE_HZ = 48000
 AAC_FRAME = 1024
 LOOP_SECONDS = 10.24
 """A whole number of pictures (256 at 25 a second) and of AAC frames (480), so that copies join without a seam."""
+CAMERA = {"bf": "0", "maxrate": "4M", "bufsize": "1M"}
+LIVE_LOOP_SECONDS = 304 / 30
+"""The same at 30 pictures a second: 304, and 475 AAC frames."""
 
 
 def match_clip(seconds: int = 20) -> Path:
@@ -41,6 +44,17 @@ def long_recording(minutes: float) -> Path:
     return cached(f"loop-320x240-{minutes:g}min.mp4", lambda path: _repeat(source, path, copies))
 
 
+def live_shows() -> Path:
+    """Give the folder of a sender (see `broadcast`) whose stream is that match as a camera sends it."""
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        length = LIVE_LOOP_SECONDS
+        encode(folder / "normal.ts", length, size=(1280, 720), frame_rate=30, bit_rate=4_000_000, live=True)
+
+    return cached("shows-720p30", write)
+
+
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Give the file or folder `name` of the cache, made first if it is not there; whole or not at all."""
     path = CACHE / name
@@ -52,26 +66,36 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def encode(path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int) -> None:
-    """Write a match of this length and size as H.264 with AAC."""
-    with av.open(str(path), "w", format="mp4") as container:
+def encode(
+    path: Path, seconds: float, *, size: tuple[int, int], frame_rate: int, bit_rate: int, live: bool = False
+) -> None:
+    """Write a match of this length and size as H.264 with AAC.
+
+    `live`: as a camera sends it, a transport stream of a steady rate, in which no picture needs a later one, and one
+    each second none.
+    """
+    form = {"format": "mpegts", "options": {"pcr_period": "20"}} if live else {"format": "mp4"}
+    with av.open(str(path), "w", **form) as container:
         # one slice a picture, as files have it; PyAV's own default would cut pictures into a slice a core
-        video = container.add_stream(
-            "libx264", rate=frame_rate, options={"preset": "veryfast", "x264-params": "sliced-threads=0"}
-        )
+        options = {"preset": "veryfast", "x264-params": "sliced-threads=0", **(CAMERA if live else {})}
+        video = container.add_stream("libx264", rate=frame_rate, options=options)
+        first = int(live)  # the coder of sound begins before 0, which a transport stream cannot say
+        if live:
+            video.codec_context.gop_size = frame_rate
         video.width, video.height, video.pix_fmt, video.bit_rate = *size, "yuv420p", bit_rate
         audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="stereo")
         draw = Field(size)
         for k in range(round(seconds * frame_rate)):
             frame = av.VideoFrame.from_ndarray(draw(k / frame_rate), format="rgb24")
-            frame.pts, frame.time_base = k, Fraction(1, frame_rate)
+            frame.pts, frame.time_base = k + first * frame_rate, Fraction(1, frame_rate)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         samples = crowd(round(seconds * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
         for at in range(0, len(samples), AAC_FRAME):
             block = np.stack([samples[at : at + AAC_FRAME]] * 2)
             sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
-            sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE_HZ, at, Fraction(1, SAMPLE_RATE_HZ)
+            sound.sample_rate, sound.pts = SAMPLE_RATE_HZ, at + first * SAMPLE_RATE_HZ
+            sound.time_base = Fraction(1, SAMPLE_RATE_HZ)
             container.mux(audio.encode(sound))
         container.mux(audio.encode(None))
 

@@ -256,13 +256,14 @@ def _add_simulate(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .retention import within
-    from .runtime import run
+    from .runtime import run, source_name
     from .settings import configured
     from .sinks import Terminal
     from .supervisor import Supervisor
 
     config, supervisor = configured(arguments), Supervisor()
-    run(config, [*([] if arguments.quiet else [Terminal()]), within(config), supervisor], supervisor.beat)
+    terminal = [] if arguments.quiet else [Terminal(sources=list(map(source_name, config.sources)))]
+    run(config, [*terminal, within(config), supervisor], supervisor.beat)
     return 0
 
 

@@ -14,8 +14,9 @@ import msgspec
 
 from .clip import Event
 from .config import Web
+from .contract import KeptClip
 from .cut import cut, draft
-from .messages import EventMessage, Message
+from .messages import NANOSECONDS, EventMessage, Message, utc
 from .messages import Media as Links
 from .sources import SourceError
 from .web.standing import Card, Media
@@ -119,6 +120,20 @@ def read_card(folder: Path) -> Card | None:
         return msgspec.json.decode((folder / CARD).read_bytes(), type=Card)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def kept_clip(folder: Path, event: str) -> KeptClip | None:
+    """Say where the page has the clip of an event, and what it shows; None where there is none."""
+    card = read_card(folder / event)
+    if card is None or card.event.media is None:
+        return None
+    try:
+        with av.open(str(folder / event / CLIP)) as clip:
+            length_ns = round((clip.duration or 0) / av.time_base * NANOSECONDS)
+    except (OSError, av.FFmpegError):
+        return None
+    start_ns = card.event.start_ns - round(card.event.media.pre_s * NANOSECONDS)
+    return KeptClip(card.event.media, utc(start_ns), utc(start_ns + length_ns))
 
 
 def place(card: Card, clip: Path, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .messages import EventMessage, Info, Tick
+from .messages import EventMessage, Info, Media, Tick
 
 Direction = Literal["from device", "to device"]
 Verdict = Literal["ack", "wrong", "label"]
@@ -158,6 +158,15 @@ class RpcRequest:
     parameters: dict[str, str | int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class KeptClip:
+    """The clip of an event: `media` as in the event, and the UTC times of what it shows, from `start` to `end`."""
+
+    media: Media
+    start: str
+    end: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class RpcReply:
     """The answer to a question: a result, or an error in a sentence; `more`: another request gives the rest."""
@@ -171,6 +180,7 @@ class RpcReply:
     events: tuple[EventMessage, ...] = ()
     steps: dict[str, str] = field(default_factory=dict)
     more: bool = False
+    clip: KeptClip | None = None
 
 
 @dataclass(frozen=True)

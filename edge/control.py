@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -15,7 +15,16 @@ from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.properties import Properties
 
 from .config import Mqtt
-from .contract import SWITCHES, Acknowledgement, Feedback, ModelDesired, ModelReported, PolicyState, RpcReply
+from .contract import (
+    SWITCHES,
+    Acknowledgement,
+    Feedback,
+    KeptClip,
+    ModelDesired,
+    ModelReported,
+    PolicyState,
+    RpcReply,
+)
 from .feedback import FeedbackFile
 from .messages import EventMessage, Stamp, utc
 from .outbox import OutboxError
@@ -74,7 +83,8 @@ class Control:
     """A node's switches, policy, model and questions; called by the publisher's thread only.
 
     `roles` are what the node has: modalities, and `record`. `self_test` returns its steps, each `ok` or what is wrong.
-    Unless it `leads`, it is told only what concerns its source.
+    `find_clip` finds the clip of an event; None: there are none. Unless it `leads`, it is told only what concerns its
+    source.
     """
 
     def __init__(
@@ -89,8 +99,9 @@ class Control:
         self_test: Callable[[], dict[str, str]] | None,
         reach: Reach | None = None,
         leads: bool = True,
+        find_clip: Callable[[str], KeptClip | None] | None = None,
     ) -> None:
-        self._leads = leads
+        self._leads, self._find_clip = leads, find_clip
         self._reach, self._policy = reach, PolicyState(state="inactive", reason="this node runs no policy")
         self._post, self._stamp, self._roles, self.switches = post, stamp, roles, switches
         self._node, self._consumers = f"{base}/{stamp.node}", mqtt.consumers
@@ -237,7 +248,7 @@ class Control:
         if method == "history":
             answer(self._history(reply, request.parameters))
         elif method == "get_clip":
-            answer(replace(reply, ok=False, error="this node keeps no clips"))
+            answer(self._clip(reply, request.parameters.get("event")))
         elif self._self_test is None or self._testing:
             why = "a self test is going on" if self._testing else "this node cannot test itself"
             answer(replace(reply, ok=False, error=why))
@@ -254,6 +265,34 @@ class Control:
         except OutboxError as error:
             return replace(reply, ok=False, error=str(error))
         return replace(reply, events=events, more=more)
+
+    def _clip(self, reply: RpcReply, event: str | int | None) -> RpcReply:
+        if self._find_clip is None:
+            return replace(reply, ok=False, error="this node keeps no clips")
+        if not isinstance(event, str) or not IDENTIFIER.fullmatch(event):
+            return replace(reply, ok=False, error="parameters: event is the id of an event")
+        clip = self._find_clip(event)
+        return replace(reply, clip=clip) if clip else replace(reply, ok=False, error=self._why_no_clip(event))
+
+    def _why_no_clip(self, event: str) -> str:
+        said = [message for message in self._past(event.rpartition("-")[0]) if message.id == event]
+        if not said:
+            return "no event of this id is known here"
+        if not any(message.media for message in said):
+            return "no clip of this event could be written"
+        return "the clip of this event had to make room for newer ones"
+
+    def _past(self, boot: str) -> Iterator[EventMessage]:
+        """Give the events of a boot that are kept."""
+        after, more = 0, True
+        while more:
+            try:
+                events, more = self._post.history((boot, after), MOST_GIVEN)
+            except OutboxError:
+                return
+            mine = [event for event in events if event.boot == boot]
+            yield from mine
+            after, more = mine[-1].seq if mine else 0, more and len(mine) == len(events) > 0
 
     def _test(
         self, self_test: Callable[[], dict[str, str]], reply: RpcReply, answer: Callable[[RpcReply], None]

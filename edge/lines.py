@@ -17,9 +17,10 @@ FAULT = "yellow"
 
 @dataclass(frozen=True)
 class Layout:
-    """How wide each part of a tick's line is, in cells; `plain` means ASCII only."""
+    """How wide each part of a tick's line is, in cells; `source` is 0 where there is one, `plain` means ASCII only."""
 
     modalities: tuple[Modality, ...]
+    source: int
     bar: int
     label: int
     score: bool
@@ -32,20 +33,27 @@ class Layout:
         return 1 + self.bar + 1 + self.label + (5 if self.score else 0)
 
 
-def layout(modalities: Sequence[Modality], width: int, *, longest: int = 16, plain: bool = False) -> Layout:
-    """Fit a line into `width` columns: long bars and scores if 8 letters of a label fit, else short bars."""
+def layout(
+    modalities: Sequence[Modality], width: int, *, longest: int = 16, sources: Sequence[str] = (), plain: bool = False
+) -> Layout:
+    """Fit a line into `width` columns: long bars and scores if 8 letters of a label fit, else short bars.
+
+    Where there are several `sources`, each line names its own, in a sixth of the width at most.
+    """
     ordered = tuple(name for name in MODALITIES if name in modalities)
     fused = max(8, min(longest, 16))
-    room = (width - len("00:00  ") - fused - len(" 0.00 *")) // max(1, len(ordered)) - 1
+    source = min(max(map(len, sources)), width // 6) if len(sources) > 1 else 0
+    named = 1 + source if source else 0
+    room = (width - len("00:00  ") - named - fused - len(" 0.00 *")) // max(1, len(ordered)) - 1
     score = room - 17 >= min(8, longest)
     label = max(3, min(longest, room - (17 if score else 6)))
-    return Layout(ordered, 10 if score else 4, label, score, fused, plain)
+    return Layout(ordered, source, 10 if score else 4, label, score, fused, plain)
 
 
 def header(form: Layout) -> Text:
     """Name the columns and the two marks."""
     names = [f" {name:<{form.cell - 1}}" for name in form.modalities]
-    columns = " ".join(["time ", *names, " decision"])
+    columns = " ".join(["time ", *([f"{'source':<{form.source}}"] if form.source else []), *names, " decision"])
     mark = ">" if form.plain else "▸"
     return Text(f"{columns}\n{mark} the vote that was taken   * a row of the fusion table made it so", style="dim")
 
@@ -53,6 +61,8 @@ def header(form: Layout) -> Text:
 def tick_line(tick: Tick, form: Layout) -> Text:
     """Draw one second: media time, each modality's bar and label, the decision; faults go below it."""
     line = Text(clock(tick.media_start))
+    if form.source:
+        line.append(f" {_fitted(tick.source, form.source, form):<{form.source}}")
     for name in form.modalities:
         line.append(" ")
         line.append_text(_vote(tick, name, form))
@@ -64,8 +74,8 @@ def tick_line(tick: Tick, form: Layout) -> Text:
     return line
 
 
-def event_line(event: EventMessage, *, plain: bool = False) -> Text:
-    """Draw a step of an event, such as `■ END  badminton  00:03-00:09 (6 s)  0.81`."""
+def event_line(event: EventMessage, *, named: bool = False, plain: bool = False) -> Text:
+    """Draw a step of an event, such as `■ END  badminton  00:03-00:09 (6 s)  0.81`; `named`: with its source."""
     sign, word, style = {
         "new": ("*" if plain else "●", "NEW", "bold"),
         "update": ("." if plain else "○", "ON ", "dim"),
@@ -76,7 +86,8 @@ def event_line(event: EventMessage, *, plain: bool = False) -> Text:
         when += f"-{clock(event.media_end)} ({event.media_end - event.media_start:g} s)"
     elif event.type == "update":
         when += f" ({event.seconds} s so far)"
-    return Text(f"{sign} {word}  {event.label}  {when}  {event.score:.2f}", style=style)
+    source = f"{event.source}  " if named else ""
+    return Text(f"{sign} {word}  {source}{event.label}  {when}  {event.score:.2f}", style=style)
 
 
 def bar(share: float, cells: int, *, plain: bool = False) -> str:

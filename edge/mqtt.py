@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from .broker import Connection, MqttError, MqttUrl
 from .config import Mqtt
-from .contract import HOME_ASSISTANT, Acknowledgement, Feedback, Level
+from .contract import HOME_ASSISTANT, Acknowledgement, Feedback, KeptClip, Level
 from .control import Control, Reach
 from .discovery import BIRTH, BIRTH_TOPIC, discovery
 from .drain import Drain
@@ -50,8 +50,8 @@ class MqttPublisher:
     Events wait in the outbox, over restarts, too; ticks are lost while the broker is away. The retained label is that
     of the event that is on, or `none`. `settings` may be just an address. `roles` are the modalities at hand, and
     `record`; commands turn `switches`. One thread does everything but encode and store events; paho's callbacks and
-    the caller only hand it work by `later`; so do owners with `reach`, for `control` and `vitals`. Raises MqttError or
-    OutboxError before anything is sent.
+    the caller only hand it work by `later`; so do owners with `reach`, for `control` and `vitals`. `find_clip` finds
+    the clip of an event, where any are kept. Raises MqttError or OutboxError before anything is sent.
 
     A node that watches several `sources` has a publisher for each; the first leads: what concerns the whole node is
     said and heard by the `leader` alone.
@@ -66,6 +66,7 @@ class MqttPublisher:
         *,
         switches: Switches | None = None,
         self_test: Callable[[], dict[str, str]] | None = None,
+        find_clip: Callable[[str], KeptClip | None] | None = None,
         reach: Reach | None = None,
         sources: Sequence[str] = (),
         leader: MqttPublisher | None = None,
@@ -84,7 +85,7 @@ class MqttPublisher:
         self._complaint, self._lost = "", f"{self} is not connected yet"
         self.control = Control(
             self, stamp, roles, switches, base=self._url.base, mqtt=mqtt, self_test=self_test, reach=reach,
-            leads=self._leads,
+            leads=self._leads, find_clip=find_clip,
         )  # fmt: skip
         self._connection = self._make_connection()
         self._wire = Wire(self._connection, self._node)

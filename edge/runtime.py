@@ -17,6 +17,7 @@ from .bundle import DEMO, Bundle
 from .check import check
 from .clip import Clip, Event, Second
 from .config import Config
+from .config import Source as SourceConfig
 from .events import Segmenter
 from .live.address import is_live, name_of
 from .messages import Media, Message, Stamp, event_message, info, tick, topic_id
@@ -24,7 +25,7 @@ from .mqtt import MqttPublisher
 from .pipeline import Pipeline
 from .recorded import Recorded
 from .retention import MEGABYTE
-from .showing import show
+from .showing import clip_finder, show
 from .sinks import JsonLines, Sink, deliver
 from .sources import Source, ahead, paced
 from .switches import Switches
@@ -62,7 +63,7 @@ def run(config: Config, sinks: Sequence[Sink] = (), beat: Callable[[], None] = l
         showing = show(config, bundle, stamp, switches, media={stamp.source: media}, sinks=sinks)
         for sink in showing.sinks:
             stack.callback(sink.close)
-        sinks = [*sinks, *showing.sinks]
+        sinks = [*showing.sinks, *sinks]  # what is announced can be asked for
         segmenter = Segmenter(config.events, stamp.boot)
         to_message = stamper(stamp)
         packets = media.watching(paced(source) if realtime else source)
@@ -96,11 +97,16 @@ def open_media(url: str, bundle: Bundle) -> tuple[Source | Bag, Windower]:
     return source, Windower(manifest.clip, video=source.video, audio=source.audio)
 
 
+def source_name(source: SourceConfig) -> str:
+    """Name a source as topics do: as configured, else after its address."""
+    return topic_id(source.name or name_of(source.url))
+
+
 def make_stamp(config: Config, bundle: Bundle) -> Stamp:
     """Say who speaks: node, source, this start of the process, and the models and table in force."""
     return Stamp(
         node=topic_id(config.mqtt.node or socket.gethostname()),
-        source=topic_id(config.source.name or name_of(config.source.url)),
+        source=source_name(config.source),
         boot=secrets.token_hex(4),
         epoch_ns=time.time_ns(),
         model=f"{bundle.manifest.name}-{bundle.manifest.version}",
@@ -128,8 +134,8 @@ def _configured_sinks(
     if config.mqtt.url:
         roles = roles_of(config, bundle, video=source.video, audio=source.audio)
         birth = info(bundle, stamp, config.events)
-        test = partial(self_test, bundle)
-        sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test))
+        test, find = partial(self_test, bundle), clip_finder(config)
+        sinks.append(MqttPublisher(config.mqtt, stamp, birth, roles, switches=switches, self_test=test, find_clip=find))
     return sinks
 
 

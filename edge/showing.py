@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .bundle import Bundle
 from .clip import Event, Second
-from .clips import Clips
+from .clips import Clips, kept_clip
 from .config import Config
+from .contract import KeptClip
 from .messages import Media as Links
 from .messages import Stamp
 from .mqtt import MqttPublisher
@@ -41,6 +43,11 @@ class Showing:
             log.info("the source has ended; the page stays until Ctrl-C")
         while self.sinks:
             time.sleep(3600)
+
+
+def clip_finder(config: Config) -> Callable[[str], KeptClip | None] | None:
+    """Give what finds the clip of an event; None where no clips are kept."""
+    return partial(kept_clip, config.web.clips_folder) if config.web.address else None
 
 
 def show(

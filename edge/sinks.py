@@ -112,14 +112,15 @@ class JsonLines:
 class Terminal:
     """Draws each second as a line with a bar for each vote, and each event as a line of its own.
 
-    Plain ASCII where the output is not a terminal. `labels` only set how wide the columns need to be.
+    Plain ASCII where the output is not a terminal. `labels` only set how wide the columns need to be. Where several
+    `sources` run, each line names its own.
     """
 
-    def __init__(self, console: Console | None = None, labels: Sequence[str] = ()) -> None:
+    def __init__(self, console: Console | None = None, labels: Sequence[str] = (), sources: Sequence[str] = ()) -> None:
         from rich.console import Console
 
         self._console = console or Console(highlight=False)
-        self._longest = max(map(len, labels), default=16)
+        self._longest, self._sources = max(map(len, labels), default=16), tuple(sources)
         self._plain = not self._console.is_terminal or self._console.options.ascii_only
         self._form: Layout | None = None
 
@@ -131,10 +132,12 @@ class Terminal:
         from .lines import event_line, header, layout, tick_line
 
         if isinstance(message, EventMessage):
-            text = event_line(message, plain=self._plain)
+            text = event_line(message, named=len(self._sources) > 1, plain=self._plain)
         else:
             seen = {*message.fusion.votes, *(self._form.modalities if self._form else ())}
-            form = layout(tuple(seen), self._console.width, longest=self._longest, plain=self._plain)
+            form = layout(
+                tuple(seen), self._console.width, longest=self._longest, sources=self._sources, plain=self._plain
+            )
             if self._form is None or self._form.modalities != form.modalities:
                 self._print(header(form))
             self._form = form

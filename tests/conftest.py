@@ -68,10 +68,13 @@ def device(caplog):
     caplog.set_level(logging.INFO)
     opened = []
 
-    def open_publisher(url, stamp=made.STAMP, *, switches=None, self_test=None, roles=("rgb", "audio"), **settings):
+    def open_publisher(
+        url, stamp=made.STAMP, *, switches=None, self_test=None, find_clip=None, roles=("rgb", "audio"), **settings
+    ):
         settings = Mqtt(url=url, **settings)
         info = replace(made.INFO, boot=stamp.boot)
-        opened.append(MqttPublisher(settings, stamp, info, roles, switches=switches, self_test=self_test))
+        told = {"switches": switches, "self_test": self_test, "find_clip": find_clip}
+        opened.append(MqttPublisher(settings, stamp, info, roles, **told))
         return opened[-1]
 
     yield open_publisher

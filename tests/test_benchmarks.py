@@ -18,7 +18,7 @@ FAULTS = (
 )  # fmt: skip
 SCRIPTS = (
     "pipeline", "peers", "log_mel", "memory", "extraction", "training", "networks", "policies", "debugger", "report",
-    *FAULTS,
+    "live", "live_faults", "soak", *FAULTS,
 )  # fmt: skip
 
 

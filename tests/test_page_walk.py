@@ -66,13 +66,14 @@ def running():
         one.process.communicate()
 
 
-def test_an_event_is_clicked_judged_and_kept(running, broker, state_home):
+def test_an_event_is_clicked_judged_and_kept(running, broker, client, state_home):
     said = broker.listen(topic="touchline/+/feedback")
     events = broker.listen(topic="touchline/+/+/event")
     device = running("run", str(MATCH), "--mqtt", broker.url, "--quiet")
     assert until(lambda: sum(shown["event"]["type"] == "end" for shown in device.events()) >= 4, 60)
     announced = [json.loads(payload) for _, payload in events.got]
     assert all(message["media"]["clip"] == f"/api/events/{message['id']}/clip.mp4" for message in announced)
+    assert get_clip(client, broker, announced[0])["media"]["pre_s"] == announced[0]["media"]["pre_s"]
 
     with chromium() as browser, page_of(browser, device.url, TOKEN) as page:
         page.wait_for_selector("#list button")
@@ -100,6 +101,16 @@ def test_an_event_is_clicked_judged_and_kept(running, broker, state_home):
     again = running("run", str(MATCH), "--quiet")
     (restored,) = [shown for shown in again.events() if shown["event"]["id"] == rugby["id"]]
     assert restored["verdict"]["label"] == "lacrosse"
+
+
+def get_clip(client, broker, event):
+    """Ask the device over MQTT for the clip of an event."""
+    topic = f"touchline/{event['node']}/rpc/get_clip"
+    asker = client(broker, f"{topic}/reply/walk")
+    question = {"id": "q", "reply_to": f"{topic}/reply/walk", "parameters": {"event": event["id"]}}
+    asker.tell(topic, {"schema": "rpc/1", **question})
+    assert until(lambda: asker.got)
+    return json.loads(asker.got[0].payload)["clip"]
 
 
 def test_feedback_waits_for_the_broker(running, stopped_broker, state_home):
@@ -166,12 +177,14 @@ def test_every_device_of_a_broker_has_its_place_on_one_page(running, broker):
 
 
 @pytest.mark.slow
-def test_a_live_source_that_is_unplugged_is_flagged_and_comes_back(running, tmp_path):
+def test_a_live_source_that_is_unplugged_is_flagged_and_comes_back(running, broker, client, tmp_path):
     sender = Sender(make_shows(tmp_path), free_port())
     try:
-        device = running("run", sender.url, "--quiet")
+        device = running("run", sender.url, "--mqtt", broker.url, "--quiet")
         assert until(lambda: level(device) == "ok", 30)
         assert until(lambda: any(shown["event"]["media"] for shown in device.events()), 40)
+        event = next(shown["event"] for shown in device.events() if shown["event"]["media"])
+        assert get_clip(client, broker, event)["start"] < event["start"]
         for order, then, seconds in (("stop", "error", 3.5), ("go", "ok", 5.5)):  # half a second to ask
             sender.do(order)
             began = time.monotonic()

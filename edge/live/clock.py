@@ -23,19 +23,26 @@ FOLLOW, MOST_FOLLOW = 0.02, 0.0005
 
 @dataclass
 class _Track:
-    """One medium of a connection: its latest stamp and arrival, the delays of the last seconds, the usual one."""
+    """One medium of a connection: its latest stamp and arrival, the delays of the last seconds, the usual one.
+
+    Of the delays `_lowest` holds those that no later one is below, so that the least is the first.
+    """
 
     stamp: float
     arrival: float
     delays: deque[tuple[float, float]] = field(default_factory=deque)
     usual: float | None = None
+    _lowest: deque[tuple[float, float]] = field(default_factory=deque)
 
     def push(self, now: float, delay: float) -> None:
         if self.delays and now - self.delays[-1][0] < BURST_SECONDS:
             delay = min(delay, self.delays.pop()[1])
-        self.delays.append((now, delay))
-        while self.delays[0][0] < now - WATCHED_SECONDS:
-            self.delays.popleft()
+        while self._lowest and self._lowest[-1][1] >= delay:
+            self._lowest.pop()
+        for kept in (self.delays, self._lowest):
+            kept.append((now, delay))
+            while kept[0][0] < now - WATCHED_SECONDS:
+                kept.popleft()
         if self.usual is None and self.whole:
             self.usual = self.middle
 
@@ -45,7 +52,7 @@ class _Track:
 
     @property
     def least(self) -> float:
-        return min(delay for _, delay in self.delays)
+        return self._lowest[0][1]
 
     @property
     def middle(self) -> float:

@@ -74,6 +74,7 @@ class Feed:
         self._rate_hz, self._origin = rate_hz, origin
         self._forms: dict[int, Form] = {}
         self._decoded: set[int] = set()
+        self._ticks: dict[int, float] = {}
         self._due: float | None = None
         self._closed = threading.Event()
         self._program: subprocess.Popen[bytes] | None = None
@@ -146,6 +147,7 @@ class Feed:
         self.brings = self.media & decoded.keys()
         self._forms = {stream.index: form_of(stream) for stream in kept.values()}
         self._decoded = {stream.index for stream in decoded.values()}
+        self._ticks = {stream.index: float(stream.time_base) for stream in found}  # fractions cost more than all else
         if (video := decoded.get("video")) is not None:
             # More threads hold pictures back and cost a little; one decodes 1080p in real time.
             video.thread_type = "SLICE"
@@ -153,20 +155,23 @@ class Feed:
         return [stream for stream in found if stream.index in self._decoded | self._forms.keys()]
 
     def _read(self, container: Any, streams: list[Any], taker: Taker) -> None:  # noqa: ANN401 - av.InputContainer
-        resampler = _Resampler(self._rate_hz)
+        resampler, thrifty = _Resampler(self._rate_hz), False
         for packet, now in self._waited(container.demux(streams)):
             stamp = packet.dts if packet.dts is not None else packet.pts
             if stamp is None:  # a server's first packets may have none; the decoder needs them all the same
                 self._decode(packet, resampler, taker, now)
                 continue
-            seconds, form = float(stamp * packet.time_base), self._forms.get(packet.stream_index)
-            for shift, (moved, then) in self.clock.push(packet.stream.type, seconds, now, (packet, form)):
-                _move(moved, shift)
+            tick, form = self._ticks[packet.stream_index], self._forms.get(packet.stream_index)
+            for shift, (moved, then) in self.clock.push(packet.stream.type, stamp * tick, now, (packet, form)):
+                tick = self._ticks[moved.stream_index]
+                _move(moved, round(shift / tick))
                 if then is not None:
-                    taker.coded(_coded(moved, then))
+                    taker.coded(_coded(moved, tick, then))
                 self._decode(moved, resampler, taker, now)
-            if packet.stream.type == "video":
-                packet.stream.codec_context.skip_frame = "NONREF" if self.thrifty else "DEFAULT"
+            if thrifty != self.thrifty:
+                thrifty = self.thrifty
+                for stream in container.streams.video:
+                    stream.codec_context.skip_frame = "NONREF" if thrifty else "DEFAULT"
 
     def _waited(self, packets: Iterator[Any]) -> Iterator[tuple[Any, float]]:
         """Give each packet with the time at which it came, in media time, and keep account of the time spent."""
@@ -186,10 +191,9 @@ class Feed:
 
     def _pace(self, packet: Any) -> None:  # noqa: ANN401 - av.Packet or None
         """Hold a packet back until it is due; one that is late moves all that follow."""
-        stamp = None if packet is None or packet.dts is None else float(packet.dts * packet.time_base)
-        if not self.address.paced or stamp is None:
+        if not self.address.paced or packet is None or packet.dts is None:
             return
-        now = time.monotonic()
+        stamp, now = packet.dts * self._ticks[packet.stream_index], time.monotonic()
         early = PACED_SECONDS if self._due is None else self._due + stamp - now
         if not -HICCUP_SECONDS < early < PACED_SECONDS:
             self._due = now - stamp
@@ -254,25 +258,24 @@ class _Resampler:
             self._form, self._made = form, av.AudioResampler(format="flt", layout="mono", rate=self._rate_hz)
         self._next = None if frame.time is None else frame.time + frame.samples / frame.sample_rate
         return [
-            (float(out.pts * out.time_base), out.to_ndarray().reshape(-1))
+            (out.time, np.frombuffer(out.planes[0], np.float32, out.samples).copy())
             for out in self._made.resample(frame)
-            if out.pts is not None and out.time_base is not None
+            if out.time is not None
         ]
 
     def _jumped(self, frame: av.AudioFrame) -> bool:
         return frame.time is not None and self._next is not None and abs(frame.time - self._next) > 0.1
 
 
-def _move(packet: Any, shift: float) -> None:  # noqa: ANN401 - av.Packet
-    ticks = round(shift / packet.time_base)
+def _move(packet: Any, ticks: int) -> None:  # noqa: ANN401 - av.Packet
     packet.dts = packet.dts + ticks if packet.dts is not None else None
     packet.pts = packet.pts + ticks if packet.pts is not None else None
 
 
-def _coded(packet: Any, form: Form) -> Coded:  # noqa: ANN401 - av.Packet
+def _coded(packet: Any, tick: float, form: Form) -> Coded:  # noqa: ANN401 - av.Packet
     stamp = packet.dts if packet.dts is not None else packet.pts
-    time_ = float((packet.pts if packet.pts is not None else stamp) * packet.time_base)
-    return Coded(packet.stream.type, time_, float(stamp * packet.time_base), packet.is_keyframe, bytes(packet), form)
+    time_ = tick * (packet.pts if packet.pts is not None else stamp)
+    return Coded(packet.stream.type, time_, tick * stamp, packet.is_keyframe, bytes(packet), form)
 
 
 def _explained(error: Exception) -> str:

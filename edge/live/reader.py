@@ -202,7 +202,7 @@ class Reader:
     def _pulse(self) -> Pulse:
         with self._lock:
             now, offset = self._now(), self._offset()
-            state, message = self._state(now)
+            state, message = self._state(now, offset)
             return Pulse(
                 state=state,
                 message=message,
@@ -215,7 +215,7 @@ class Reader:
                 undecodable=sum(feed.undecodable for feed in self._feeds),
             )
 
-    def _state(self, now: float) -> tuple[State, str]:
+    def _state(self, now: float, offset: tuple[float, float] | None) -> tuple[State, str]:
         away = [feed for feed in self._feeds if not feed.connected]
         if len(away) == len(self._feeds):
             trouble = away[0].trouble
@@ -224,7 +224,7 @@ class Reader:
             if feed.clock.jumps > self._jumps.get(feed, 0):
                 self._watch.say("timestamps", feed.clock.jumped, now)
             self._jumps[feed] = feed.clock.jumps
-        self._watch.lag(self._offset())
+        self._watch.lag(offset)
         state, message = self._watch.state(now)
         troubles = "; ".join(feed.trouble for feed in away if feed.trouble)
         return state, f"{message} ({troubles})" if troubles and state.startswith("no_") else message

@@ -106,7 +106,8 @@ def write_clip(items: Sequence[Coded], path: Path, rate_hz: int) -> tuple[float,
     draft = path.with_name(f".{path.name}.part")
     try:
         with av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"}) as output:
-            tracks = {item.medium: _Track(output, item, rate_hz) for item in reversed(items)}
+            first = {item.medium: item for item in reversed(items)}
+            tracks = {medium: _Track(output, item, rate_hz) for medium, item in first.items()}
             for item in items:
                 output.mux(tracks[item.medium].push(item, start))
             for track in tracks.values():

@@ -19,7 +19,7 @@ from edge.messages import NANOSECONDS, Stamp, event_message, info, tick
 from edge.mqtt import MqttPublisher
 from edge.pipeline import Pipeline
 from edge.runtime import make_stamp, outlets, roles_of, self_test
-from edge.showing import Showing, show
+from edge.showing import Showing, clip_finder, show
 from edge.sinks import Sink, deliver
 from edge.switches import Switches
 
@@ -171,7 +171,7 @@ class Service:
         )
         for lane in lanes:
             lane.showing = self._showing
-            lane.sinks += self._showing.sinks
+            lane.sinks = [*self._showing.sinks, *lane.sinks]  # what is announced can be asked for
 
     def _publisher(self, lane: Lane, names: Sequence[str]) -> MqttPublisher:
         source = lane.source
@@ -182,6 +182,7 @@ class Service:
             roles_of(self._config, self.bundle, video=source.video, audio=source.audio),
             switches=lane.switches,
             self_test=partial(self_test, self.bundle),
+            find_clip=clip_finder(self._config),
             sources=names,
             leader=self._leader,
         )

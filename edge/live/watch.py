@@ -46,6 +46,7 @@ class _Run:
     since: float | None = None
 
     def push(self, now: float, *, so: bool) -> None:
+        """Note whether it is so since `now`."""
         self.since = None if not so else now if self.since is None else self.since
 
     def lasts(self, now: float) -> bool:
@@ -112,8 +113,8 @@ class Watch:
             self.say("resolution", text, now)
         self.size = size
         if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
             self._look(_luma(frame), now)
+            self._looked = now
 
     def heard(self, samples: NDArray[np.float32], now: float) -> None:
         """Take sound."""
@@ -184,11 +185,13 @@ class Watch:
         return self._slow[1] if now - self._slow[0] < STEADY_SECONDS else ""
 
     def _look(self, luma: NDArray[np.uint8], now: float) -> None:
-        black = np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
+        black = luma.mean() < BLACK_LEVEL and np.percentile(luma, 99) < BLACK_LEVEL and luma.std() < BLACK_SPREAD
         self._black.push(now, so=bool(black))
         if self._before is not None and self._before.shape == luma.shape:
             change = np.abs(luma.astype(np.int16) - self._before)
-            self._still.push(now, so=bool(change.mean() < STILL_MEAN and change.max() <= STILL_MOST))
+            # Two pictures that are alike were so from the first on; what did not come meanwhile is another fault.
+            since = max(self._looked, now - 2 * LOOK_SECONDS)
+            self._still.push(since, so=bool(change.mean() < STILL_MEAN and change.max() <= STILL_MOST))
         self._before = luma
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from datetime import datetime
 
 import made
 import paho.mqtt.client as paho
 import pytest
 from brokers import program, until
 from devices import NODE, SOURCE, events, said
+from media import write_video
 
+from edge import messages
+from edge.clips import Clips
+from edge.config import Config, Web
+from edge.recorded import Recorded
+from edge.showing import clip_finder
 from edge.switches import Switches
 
 
@@ -109,6 +117,41 @@ def test_questions_are_answered(kind, request, device, client):
     tested = ask(teller, "self_test", {}, number=4)
     assert (tested["ok"], tested["error"]) == (False, "files: model.tflite has changed")
     assert tested["steps"]["manifest"] == "ok"
+
+
+def test_the_clip_of_an_event_is_found_or_why_there_is_none(broker, device, client, tmp_path):
+    web = Web(address="8080", clips=str(tmp_path / "clips"))
+    clips, video = Clips(web), Recorded(str(write_video(tmp_path / "v.mp4", seconds=8, audio_rate=48000)), paced=False)
+    publisher = device(broker.url, find_clip=clip_finder(Config(web=web)))
+    for count, media in enumerate((video, video, Recorded("gone.mp4", paced=False)), 1):
+        event = made.event("end", count=count)
+        message = messages.event_message(event, made.STAMP, count, clips.keep(event, media, 8.0))
+        for sink in (clips, publisher):
+            sink(message)
+    shutil.rmtree(tmp_path / "clips" / "b7f2-000002")
+    listener = broker.listen()
+    listener.wait(f"{SOURCE}/rgb/state")
+    teller = client(broker, f"{NODE}/rpc/+/reply/me")
+    answers = [
+        ask(teller, "get_clip", {"event": id_} if id_ else {}, number=number)
+        for number, id_ in enumerate(["b7f2-000001", "b7f2-000002", "b7f2-000003", "b7f2-000004", "../clips", ""], 1)
+    ]
+    found = answers[0]["clip"]
+    assert found["media"] == {
+        "clip": "/api/events/b7f2-000001/clip.mp4", "thumb": "/api/events/b7f2-000001/thumb.jpg", "pre_s": 3.0,
+        "post_s": 2.0,
+    }  # fmt: skip
+    assert found["start"] == messages.utc(made.STAMP.epoch_ns)
+    span = datetime.fromisoformat(found["end"][:-1]) - datetime.fromisoformat(found["start"][:-1])
+    assert span.total_seconds() == pytest.approx(8, abs=0.1)
+    assert [(answer["ok"], answer["error"]) for answer in answers] == [
+        (True, None),
+        (False, "the clip of this event had to make room for newer ones"),
+        (False, "no clip of this event could be written"),
+        (False, "no event of this id is known here"),
+        (False, "parameters: event is the id of an event"),
+        (False, "parameters: event is the id of an event"),
+    ]
 
 
 def test_an_answer_goes_only_below_its_question(broker, device, client, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import made
@@ -121,6 +122,24 @@ def test_events_have_a_line_of_their_own():
     lines = drawn(80, plain=False)
     assert lines[-2:] == ["● NEW  badminton  00:03  0.81", "■ END  badminton  00:03-00:06 (3 s)  0.81"]
     assert drawn(80, plain=True)[-1] == "# END  badminton  00:03-00:06 (3 s)  0.81"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_of_several_sources_each_line_names_its_own(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    terminal = Terminal(console, LONG, ["left", "the-one-on-the-right-of-the-pitch"])
+    for stamp in (replace(made.STAMP, source=name) for name in ("left", "the-one-on-the-right-of-the-pitch")):
+        terminal(messages.tick(made.second(3.0), stamp, 1))
+        terminal(messages.event_message(made.event(), stamp, 1))
+    header, _, *lines = console.file.getvalue().splitlines()
+    assert header.split()[:3] == ["time", "source", "rgb"]
+    assert [line.split()[1] for line in (lines[0], lines[2])] == [
+        "left",
+        "the-one-on-the-right-of-the-pitch"[: width // 6 - 1] + "…",
+    ]
+    assert lines[0].index("▸") == lines[2].index("▸")
+    assert lines[1] == "● NEW  left  badminton  00:03  0.81"
+    assert max(map(len, lines)) <= width
 
 
 def test_faults_are_told():
