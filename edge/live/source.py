@@ -160,7 +160,7 @@ class LiveSource:
         self._closed.set()
         self._tell(End())
         self._thread.join(END_SECONDS)
-        self._kill()
+        self._kill()  # its thread, which may be reading, then sees the end and closes the connection
         self._thread.join()
         if self._own:
             self.inbox.close()
@@ -179,7 +179,7 @@ class LiveSource:
                 why = "its reader ended"
             except (msgspec.DecodeError, ValueError):
                 why = "its reader sent nonsense"
-            status = self._kill()
+            status = self._clear()
             if self._closed.is_set():
                 break
             self._restarts += 1
@@ -265,14 +265,16 @@ class LiveSource:
             return True
         return False
 
-    def _kill(self) -> int:
-        """End the reader and what it started; give its exit status."""
-        process, connection = self._process, self._connection
-        self._connection = None
-        if process is None:
-            return 0
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    def _kill(self) -> None:
+        """End the reader and what it started."""
+        if self._process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _clear(self) -> int:
+        """End the reader, and let go of what it was reached by; give its exit status."""
+        self._kill()
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        return process.wait()
+        return 0 if self._process is None else self._process.wait()

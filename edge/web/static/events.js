@@ -1,5 +1,5 @@
 // The events: a list to click, the clip of one, and what a person says of it.
-import { $, calm, classes, clock, hue, length, long, make, ongoing, percent, said, state } from "./state.js";
+import { $, NAMES, calm, classes, clock, facts, hue, length, long, make, ongoing, percent, said, state, timecode } from "./state.js";
 
 export function drawEvents() {
   const all = [...state.events.values()].sort((a, b) => b.event.start_ns - a.event.start_ns);

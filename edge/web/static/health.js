@@ -1,5 +1,5 @@
 // How everything is: lamps, cards, the alarm, the sources to choose from, and the model in force.
-import { $, NAMES, clock, make, percent, state } from "./state.js";
+import { $, NAMES, clock, facts, make, percent, state } from "./state.js";
 
 const WORDS = { ok: "ok", warn: "warning", error: "fault", stale: "fault" };
 
@@ -43,11 +43,6 @@ function cardOf(level, title, message, since, figures) {
   const box = make("div", { className: "card" }, make("h3", { className: "lamp", textContent: title }), make("p", { textContent: message || WORDS[level] }), list);
   box.dataset.level = box.firstChild.dataset.level = level;
   return box;
-}
-
-function facts(list, pairs) {
-  const known = Object.entries(pairs).filter(([, value]) => value !== null && value !== undefined);
-  list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
 }
 
 export function drawAlarm() {

@@ -1,5 +1,5 @@
 // The live part: the picture, the decision, a bar for each class and judge, and the last minute.
-import { $, JUDGES, NAMES, SECONDS, calm, clock, fill, hue, judgesOf, long, make, named, ongoing, percent, state, top } from "./state.js";
+import { $, JUDGES, NAMES, SECONDS, calm, clock, fill, hue, judgesOf, long, make, named, ongoing, percent, state, timecode, top } from "./state.js";
 
 const ROWS = 8, PICTURE_MS = 200;
 const HINT = "A column is a second, its colours the likeliest classes";
@@ -30,8 +30,6 @@ function drawDecision({ tick, source, node, standing }) {
   $("caption").replaceChildren(make("span", { textContent: `${source} · ${timecode(tick.media_start)}` }),
     make("span", { textContent: tick.faults.join("; ") || `decided in ${Math.round(tick.latency_ms.clip_to_decision)} ms` }));
 }
-
-const timecode = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
 
 let announced = "", announcedAt = 0;
 function announce(label) {

@@ -32,6 +32,7 @@ export const long = (seconds) => {
   const whole = Math.max(0, Math.round(seconds));
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 };
+export const timecode = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
 export const ongoing = ({ event }) => event.type !== "end" && state.sources[`${event.node}/${event.source}`]?.tick?.boot === event.boot;
 export const length = (event) => (event.media_end === null ? event.seconds : event.media_end - event.media_start);
 export const said = (verdict) => !verdict ? "" : { ack: "✓ correct", wrong: "✗ wrong", label: `→ ${verdict.label}` }[verdict.verdict];
@@ -39,4 +40,9 @@ export const said = (verdict) => !verdict ? "" : { ack: "✓ correct", wrong: "�
 export function fill(parent, count, one) {
   while (parent.children.length > count) parent.lastChild.remove();
   while (parent.children.length < count) parent.append(one());
+}
+
+export function facts(list, pairs) {
+  const known = Object.entries(pairs).filter(([, value]) => value !== null && value !== undefined);
+  list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]));
 }
