@@ -16,9 +16,9 @@ from edge.manifest import RuleName
 
 CLOUD = (
     "image", "role", "output", "instance_type", "volume_gb", "max_hours", "spot", "region", "queue", "simulation_image",
-    "job_role", "tags", "subnets", "security_groups",
+    "job_role", "tags", "subnets", "security_groups", "address", "storage", "cpus", "gpus",
 )  # fmt: skip
-"""What a job in a cloud may need to know; collected into the pipeline's parameter `cloud`."""
+"""What a job in a cloud or on a cluster may need to know; collected into the pipeline's parameter `cloud`."""
 
 
 @dataclass(frozen=True)

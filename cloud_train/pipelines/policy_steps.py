@@ -18,7 +18,8 @@ from .gate import require
 from .job_steps import job_name
 from .jobs.local import JOBS_FOLDER
 from .jobs.providers import provider, simulation_provider
-from .jobs.spec import JobSpec
+from .jobs.ray import jobs_folder
+from .jobs.spec import JobSpec, set_aside
 from .step import step
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cloud_train.rl.train import PolicyRun
 
 APP = "TOUCHLINE_APP"
-LISTEN = {"local": "127.0.0.1:0", "sagemaker": "0.0.0.0:9000"}
+LISTEN = {"local": "127.0.0.1:0", "ray": "{node}:0", "sagemaker": "0.0.0.0:9000"}
 """Where the learner listens; in a VPC the port is one that its security group lets through."""
 LEARNER_RESTARTS, SIMULATION_RESTARTS = 3, 9
 HANG_SECONDS = 60.0
@@ -54,7 +55,8 @@ def app_place(on: str, cloud: Mapping[str, str], pipeline_run: str) -> str:
     name = job_name(pipeline_run, "app")
     if on == "sagemaker":
         return str(s3_address(cloud["output"], "output") / "apps" / name)
-    return str(Path(os.environ.get(JOBS_FOLDER) or "jobs").absolute() / "apps" / name)
+    jobs = jobs_folder(cloud) if on == "ray" else Path(os.environ.get(JOBS_FOLDER) or "jobs").absolute()
+    return str(jobs / "apps" / name)
 
 
 @step("create simulation app", kept=False)
@@ -101,7 +103,7 @@ def start_learner(
     )  # fmt: skip
     spec = JobSpec(
         job_name(pipeline_run, "learner"), command, restarts=LEARNER_RESTARTS,
-        max_seconds=budget_seconds + SPARE_SECONDS,
+        max_seconds=budget_seconds + SPARE_SECONDS, **set_aside(cloud),
     )  # fmt: skip
     return f"{on}:{provider(on, cloud).start(spec)}"
 

@@ -15,7 +15,7 @@ import pytest
 from brokers import until
 
 from cloud_train.__main__ import main
-from cloud_train.pipelines.jobs.local import read_status
+from cloud_train.pipelines.jobs.folders import read_status
 from cloud_train.pipelines.record import steps
 from edge.bundle import Bundle
 
