@@ -1,4 +1,4 @@
-"""A SageMaker on loopback that trains: moto keeps the books, and each job runs in a folder shaped like its container."""
+"""A SageMaker on loopback that trains: moto keeps the books, and each job runs in a folder like a container's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def training(aws: Aws, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     aws.logs.create_log_group(logGroupName=LOG_GROUP)
     create, machines, threads = SageMakerResponse.create_training_job, local_jobs(folder), []
 
-    def create_training_job(self: SageMakerResponse) -> Any:  # noqa: ANN401 - moto's answer
+    def create_training_job(self: SageMakerResponse) -> Any:
         answer, asked = create(self), json.loads(self.body)
         jobs()[asked["TrainingJobName"]].training_job_status = "InProgress"
         threads.append(Thread(target=_lead, args=(aws, machines, asked)))
@@ -75,7 +75,7 @@ def _lead(aws: Aws, machines: Any, asked: dict[str, Any]) -> None:
     jobs()[name].training_job_status = found.status
 
 
-def _followed(aws: Aws, machines: Any, name: str) -> Any:  # noqa: ANN401 - its last description
+def _followed(aws: Aws, machines: Any, name: str) -> Any:
     stream = {"logGroupName": LOG_GROUP, "logStreamName": f"{name}/algo-1-1"}
     aws.logs.create_log_stream(**stream)
     seen, restarts = None, 0

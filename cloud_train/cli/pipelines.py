@@ -55,8 +55,8 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", choices=NAMES)
     command.add_argument(
         "--set", action="append", type=pair, default=[], metavar="K=V",
-        help="a parameter, a setting of training such as epochs=20, of a cluster such as storage=DIR, or of a cloud such"
-        " as role=ARN; may be repeated",
+        help="a parameter, a setting of training such as epochs=20, of a cluster such as storage=DIR, or of a cloud"
+        " such as role=ARN; may be repeated",
     )  # fmt: skip
     command.add_argument(
         "--on", choices=PLACES, default="local", help="where training and simulation run (default: local)"

@@ -6,6 +6,7 @@ another node when its own is lost, where the job goes on in its checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -107,6 +108,8 @@ def _follow(child: subprocess.Popen[bytes]) -> None:
     import ray
 
     child.wait()
+    with contextlib.suppress(ProcessLookupError):  # what one that was killed left behind
+        os.killpg(child.pid, signal.SIGKILL)
     ray.kill(ray.get_runtime_context().current_actor)
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,9 +42,7 @@ def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
     """Lead a job from its start to its end."""
     signal.signal(signal.SIGTERM, lambda *_: (place / STOP).touch())
     if PARENT in os.environ:
-        from cloud_train.parallel import end_with
-
-        end_with(int(os.environ[PARENT]))
+        threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
     spec = msgspec.json.decode((place / SPEC).read_bytes(), type=JobSpec)
     environment = _laid_out(place / "ml", spec)
     status = _taken_up(place)
@@ -57,6 +56,13 @@ def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         _say(f"{end.reason}; it is started again ({status.restarts} of {spec.restarts})")
     many = f", after {status.restarts} restarts" if end.again and spec.restarts else ""
     write_status(place, replace(read_status(place), status=end.status, reason=f"{end.reason}{many}"))
+
+
+def _end_with(parent: int) -> None:
+    """End this process and its job, which are one group, when the process is gone that started them."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _taken_up(place: Path) -> Status:
