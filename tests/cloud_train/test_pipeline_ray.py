@@ -127,7 +127,7 @@ def test_the_policy_pipeline_runs_on_the_cluster_and_survives_the_death_of_a_sim
     )  # fmt: skip
 
     def process() -> int:
-        found = [file for file in jobs.glob("*-simulation-1/log.txt") if "steps" in file.read_text()]
+        found = [file for file in jobs.glob("*-simulation-1/log.txt") if "simulates" in file.read_text()]
         return read_status(found[0].parent).process if found else 0
 
     assert until(process, 200)
