@@ -35,6 +35,7 @@ def test_holds_both_packages_the_licence_and_the_demo_bundle(wheel):
         "edge/bundles/demo/manifest.json",
         f"{info}/METADATA",
         f"{info}/licenses/LICENSE",
+        f"{info}/licenses/cloud_train/labels/LICENSE",
     }
     assert wanted - names == set()
 
