@@ -13,10 +13,12 @@ import pytest
 from brokers import until
 
 from cloud_train import stop
+from cloud_train.pipelines.jobs.cluster import missing
 from cloud_train.pipelines.jobs.folders import FolderJobs, read_status
 from cloud_train.pipelines.jobs.local import JOBS_FOLDER, local_jobs
 from cloud_train.pipelines.jobs.spec import ENDS, JobSpec
 from cloud_train.pipelines.jobs.wait import wait
+from cloud_train.pipelines.step import code_sha256
 from cloud_train.recordings import DataError, TrainingError
 
 
@@ -163,6 +165,14 @@ def test_waiting_that_is_to_stop_stops_the_jobs(jobs, monkeypatch):
     with pytest.raises(stop.Stopped, match="with its jobs"):
         wait(["local:job"], cloud={})
     assert jobs.describe("job").status == "Stopped"
+
+
+def test_a_node_says_what_it_lacks(tmp_path):
+    marker = tmp_path / "marker"
+    assert missing(str(marker), code_sha256()).startswith(f"does not see {tmp_path}; storage must be a folder that")
+    marker.touch()
+    assert missing(str(marker), code_sha256()) == ""
+    assert missing(str(marker), "other").startswith("has other code of Touchline than this machine")
 
 
 def test_jobs_and_providers_that_are_not_there_are_named(jobs):

@@ -111,7 +111,6 @@ def test_the_policy_pipeline_survives_the_death_of_a_simulation_and_of_its_learn
     assert Bundle.load(out / "bundle").manifest.provenance["pipeline_run"] == record["id"]
 
 
-@pytest.mark.by_hand
 def test_after_a_planted_failure_the_simulation_app_is_deleted_and_nothing_is_published(tmp_path):
     out = tmp_path / "out"
     said = run("pipeline", "run", *POLICY, "--set", "option.nonsense=1", "--out", out, code=1)
