@@ -153,9 +153,11 @@ def _check(wanted: Order) -> None:
         if data := arguments.get("data"):
             _require_data(data)
     elif wanted.pipeline == "policy":
+        from .policy import SIMULATIONS
         from .policy_steps import policy_settings
 
-        policy_settings(arguments.get("task", "FollowTarget-v0"), settings)
+        jobs = arguments.get("simulations", SIMULATIONS)
+        policy_settings(arguments.get("task", "FollowTarget-v0"), settings, jobs)
     elif wanted.pipeline == "debug":
         from cloud_train.debugger.rules import read_rules
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,11 @@ SPARE_SECONDS = 1800.0
 """What a learner may take beside its budget: to start, to wait for simulations, to start again."""
 
 
-def policy_settings(task: str, settings: Mapping[str, str]) -> Settings:
-    """Read hyperparameters of a policy's training; DataError names a wrong one."""
+def policy_settings(task: str, settings: Mapping[str, str], jobs: int) -> Settings:
+    """Read hyperparameters of a policy's training with so many simulation jobs; DataError names a wrong one.
+
+    There are 8 environments, or as many as jobs where those are more.
+    """
     from cloud_train.rl.settings import Settings, settings_for
 
     kinds: dict[str, Any] = {one.name: type(one.default) for one in fields(Settings)}
@@ -47,7 +50,11 @@ def policy_settings(task: str, settings: Mapping[str, str]) -> Settings:
         except (KeyError, ValueError):
             msg = f"{name}={value}: is no setting of a policy's training; known are {', '.join(kinds)}"
             raise DataError(msg) from None
-    return settings_for(task, **given)
+    made = settings_for(task, **given)
+    if jobs < 1 or max(made.simulations, jobs) % jobs:
+        msg = f"simulations={jobs}: so many jobs cannot share {made.simulations} environments; give 1, 2, 4, 8 or more"
+        raise DataError(msg)
+    return replace(made, simulations=max(made.simulations, jobs))
 
 
 def app_place(on: str, cloud: Mapping[str, str], pipeline_run: str) -> str:
@@ -96,7 +103,8 @@ def start_learner(
     pipeline_run: str,
 ) -> str:
     """Start the learner, which listens for simulation jobs."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(policy_settings(task, settings)).items()]
+    chosen = asdict(policy_settings(task, settings, simulations))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
     command = (
         "rl", "train", "--app", app, "--jobs", str(simulations), "--listen", LISTEN[on],
         "--budget", f"{budget_seconds:g}", "--out", "{out}", *options,

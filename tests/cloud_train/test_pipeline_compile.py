@@ -111,6 +111,7 @@ def test_the_image_and_what_was_set_are_in_the_yaml(tmp_path):
         ("event", {"rule": "fist"}, "local", "rule=fist: must be one of class_model_table"),
         ("event", {"data": "/nowhere"}, "local", "/nowhere: no such folder or table"),
         ("policy", {"rollout": "x"}, "local", "rollout=x: is no setting of a policy's training"),
+        ("policy", {"simulations": "3"}, "local", "simulations=3: so many jobs cannot share 8 environments"),
         ("debug", {"rules": "Nonsense"}, "local", "Nonsense"),
         ("debug", {"data": "/nowhere.csv"}, "local", "data=/nowhere.csv: no such file"),
         ("debug", {}, "ray", "--on ray: the debug pipeline runs on local alone"),
