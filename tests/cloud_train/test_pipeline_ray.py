@@ -119,7 +119,7 @@ def test_a_job_whose_supervisor_is_killed_has_failed_and_one_that_is_stopped_end
 @pytest.mark.usefixtures("joined")
 def test_the_policy_pipeline_runs_on_the_cluster_and_survives_the_death_of_a_simulation(cloud, tmp_path):
     out, jobs = tmp_path / "out", tmp_path / "storage" / "jobs"
-    tiny = {"budget_seconds": 6, "episodes": 3, "rollout": 512, "minimum": 0, **cloud}
+    tiny = {"budget_seconds": 6, "episodes": 2, "rollout": 512, "minimum": 0, **cloud}
     command = ["pipeline", "run", "policy", "--on", "ray", *settings(tiny), "--out", str(out), "--json"]
     going = subprocess.Popen(
         [sys.executable, "-m", "cloud_train", *command, str(tmp_path / "run.json")],
