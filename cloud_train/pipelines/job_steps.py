@@ -42,7 +42,10 @@ def start_training(
     args = training_args(preset, settings, modality)
     options = tuple(f"--{name.replace('_', '-')}={value}" for name, value in asdict(args).items())
     command = ("fit", modality, "--data", "{data}", "--out", "{out}", *options)
-    spec = JobSpec(job_name(pipeline_run, modality), command, str(features.path), restarts=RESTARTS, **set_aside(cloud))
+    cpus, gpus = set_aside(cloud)
+    spec = JobSpec(
+        job_name(pipeline_run, modality), command, str(features.path), restarts=RESTARTS, cpus=cpus, gpus=gpus
+    )
     return f"{on}:{provider(on, cloud).start(spec)}"
 
 

@@ -109,9 +109,10 @@ def start_learner(
         "rl", "train", "--app", app, "--jobs", str(simulations), "--listen", LISTEN[on],
         "--budget", f"{budget_seconds:g}", "--out", "{out}", *options,
     )  # fmt: skip
+    cpus, gpus = set_aside(cloud)
     spec = JobSpec(
         job_name(pipeline_run, "learner"), command, restarts=LEARNER_RESTARTS,
-        max_seconds=budget_seconds + SPARE_SECONDS, **set_aside(cloud),
+        max_seconds=budget_seconds + SPARE_SECONDS, cpus=cpus, gpus=gpus,
     )  # fmt: skip
     return f"{on}:{provider(on, cloud).start(spec)}"
 

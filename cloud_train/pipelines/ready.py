@@ -23,7 +23,8 @@ def _require_cluster(wanted: Order) -> None:
 
     cloud = wanted.arguments.get("cloud", {})
     simulations = wanted.arguments.get("simulations", SIMULATIONS) if wanted.pipeline == "policy" else 0
-    require_cluster(cloud, **set_aside(cloud), beside=simulations)
+    cpus, gpus = set_aside(cloud)
+    require_cluster(cloud, cpus=cpus, gpus=gpus, beside=simulations)
 
 
 def _require_account(wanted: Order, to: str) -> None:

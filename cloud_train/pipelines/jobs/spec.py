@@ -39,10 +39,10 @@ class JobSpec:
     program: tuple[str, ...] = CONTAINED
 
 
-def set_aside(cloud: Mapping[str, str]) -> dict[str, float]:
-    """Read what a cluster shall set aside for a training job."""
+def set_aside(cloud: Mapping[str, str]) -> tuple[float, float]:
+    """Read how many processors and GPUs a cluster shall set aside for a training job."""
     try:
-        return {"cpus": float(cloud.get("cpus", "1")), "gpus": float(cloud.get("gpus", "0"))}
+        return float(cloud.get("cpus", "1")), float(cloud.get("gpus", "0"))
     except ValueError as error:
         msg = f"cpus and gpus: must be numbers ({error})"
         raise DataError(msg) from None
