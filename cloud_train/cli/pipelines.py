@@ -16,7 +16,7 @@ from .cloud import pair
 if TYPE_CHECKING:
     from cloud_train.pipelines.catalogue import Order
 
-NAMES, PLACES = ("event", "policy", "debug"), ("local", "sagemaker")
+NAMES, PLACES = ("event", "policy", "debug"), ("local", "ray", "sagemaker")
 
 
 def add_pipeline(commands: Commands) -> None:
@@ -55,9 +55,12 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", choices=NAMES)
     command.add_argument(
         "--set", action="append", type=pair, default=[], metavar="K=V",
-        help="a parameter, a setting of training such as epochs=20, or of a cloud such as role=ARN; may be repeated",
+        help="a parameter, a setting of training such as epochs=20, of a cluster such as storage=DIR, or of a cloud"
+        " such as role=ARN; may be repeated",
     )  # fmt: skip
-    command.add_argument("--on", choices=PLACES, default="local", help="where training runs (default: local)")
+    command.add_argument(
+        "--on", choices=PLACES, default="local", help="where training and simulation run (default: local)"
+    )
 
 
 def _add_submit(steps: Commands) -> None:

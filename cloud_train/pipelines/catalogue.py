@@ -16,9 +16,9 @@ from edge.manifest import RuleName
 
 CLOUD = (
     "image", "role", "output", "instance_type", "volume_gb", "max_hours", "spot", "region", "queue", "simulation_image",
-    "job_role", "tags", "subnets", "security_groups",
+    "job_role", "tags", "subnets", "security_groups", "address", "storage", "cpus", "gpus",
 )  # fmt: skip
-"""What a job in a cloud may need to know; collected into the pipeline's parameter `cloud`."""
+"""What a job in a cloud or on a cluster may need to know; collected into the pipeline's parameter `cloud`."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,11 @@ def _check(wanted: Order) -> None:
         if data := arguments.get("data"):
             _require_data(data)
     elif wanted.pipeline == "policy":
+        from .policy import SIMULATIONS
         from .policy_steps import policy_settings
 
-        policy_settings(arguments.get("task", "FollowTarget-v0"), settings)
+        jobs = arguments.get("simulations", SIMULATIONS)
+        policy_settings(arguments.get("task", "FollowTarget-v0"), settings, jobs)
     elif wanted.pipeline == "debug":
         from cloud_train.debugger.rules import read_rules
 

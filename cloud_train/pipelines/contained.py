@@ -18,11 +18,13 @@ from cloud_train.recordings import TrainingError
 from cloud_train.sagemaker import channel, container, failures_told
 from cloud_train.stop import Stopped, listen
 
+from .jobs.spec import NODE
+
 WORK = "work"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a subcommand; `{data}` and `{out}` in its arguments become the container's folders."""
+    """Run a subcommand; `{data}` and `{out}` in its arguments become the container's folders, `{node}` its address."""
     here = container(os.environ)
     listen()
     if PARENT in os.environ:
@@ -32,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
             msg = "this is no container: /opt/ml/input/config is missing"
             raise TrainingError(msg)
         out = here.checkpoints / WORK
-        places = {"{out}": lambda: str(out), "{data}": lambda: str(channel(here, os.environ))}
+        places = {
+            "{out}": lambda: str(out),
+            "{data}": lambda: str(channel(here, os.environ)),
+            "{node}": lambda: os.environ[NODE],
+        }
         chosen = parser().parse_args([_filled(argument, places) for argument in arguments])
         try:
             code: int = chosen.command(chosen)
@@ -46,7 +52,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _filled(argument: str, places: dict[str, Callable[[], str]]) -> str:
-    return places[argument]() if argument in places else argument
+    for place, where in places.items():
+        if place in argument:
+            argument = argument.replace(place, where())
+    return argument
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from .needs import RUN, needs
 
 
 def event_pipeline(modalities: Sequence[Modality] = MODALITIES, on: str = "local") -> Any:  # noqa: ANN401
-    """Give the pipeline that trains these modalities, as steps of its own or, `on` sagemaker, as training jobs."""
+    """Give the pipeline that trains these modalities, as steps of its own or as training jobs elsewhere."""
 
     @dsl.pipeline(name="event", description="Recordings into a bundle that detects sports events.")
     def event(
@@ -35,7 +35,7 @@ def event_pipeline(modalities: Sequence[Modality] = MODALITIES, on: str = "local
         )  # fmt: skip
         divided = needs(steps.split(features=extracted.outputs["features"], seed=seed), "split")
         parts = divided.outputs["parts"]
-        if on == "sagemaker":
+        if on != "local":
             runs = _trained_in_jobs(modalities, parts, preset=preset, settings=settings, cloud=cloud, on=on)
         else:
             runs = {m: _trained(m, parts, preset, settings) for m in modalities}

@@ -12,7 +12,7 @@ from typing import Any
 from edge.clip import Modality
 
 from .event_steps import describe_run
-from .jobs.spec import JobSpec
+from .jobs.spec import JobSpec, set_aside
 from .step import step
 
 RESTARTS = 2
@@ -42,7 +42,10 @@ def start_training(
     args = training_args(preset, settings, modality)
     options = tuple(f"--{name.replace('_', '-')}={value}" for name, value in asdict(args).items())
     command = ("fit", modality, "--data", "{data}", "--out", "{out}", *options)
-    spec = JobSpec(job_name(pipeline_run, modality), command, str(features.path), restarts=RESTARTS)
+    cpus, gpus = set_aside(cloud)
+    spec = JobSpec(
+        job_name(pipeline_run, modality), command, str(features.path), restarts=RESTARTS, cpus=cpus, gpus=gpus
+    )
     return f"{on}:{provider(on, cloud).start(spec)}"
 
 

@@ -12,16 +12,18 @@ from . import policy_components as steps
 from .event_components import publish as publish_bundle
 from .needs import RUN, needs
 
+SIMULATIONS = 2
+
 
 def policy_pipeline(on: str = "local") -> Any:  # noqa: ANN401 - a pipeline of kfp's
-    """Give the pipeline whose jobs run on this machine, or in SageMaker and AWS Batch."""
+    """Give the pipeline whose jobs run on this machine, on a Ray cluster, or in SageMaker and AWS Batch."""
 
     @dsl.pipeline(name="policy", description="A policy learnt in simulation, judged, and published in a bundle.")
     def policy(
         task: str = "FollowTarget-v0",
         options: dict[str, str] = {},  # noqa: B006 - kfp copies it
         budget_seconds: float = 60.0,
-        simulations: int = 2,
+        simulations: int = SIMULATIONS,
         settings: dict[str, str] = {},  # noqa: B006
         episodes: int = 100,
         minimum: float = 0.9,

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from .gate import require
 from .job_steps import job_name
 from .jobs.local import JOBS_FOLDER
 from .jobs.providers import provider, simulation_provider
-from .jobs.spec import JobSpec
+from .jobs.ray import jobs_folder
+from .jobs.spec import JobSpec, set_aside
 from .step import step
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cloud_train.rl.train import PolicyRun
 
 APP = "TOUCHLINE_APP"
-LISTEN = {"local": "127.0.0.1:0", "sagemaker": "0.0.0.0:9000"}
+LISTEN = {"local": "127.0.0.1:0", "ray": "{node}:0", "sagemaker": "0.0.0.0:9000"}
 """Where the learner listens; in a VPC the port is one that its security group lets through."""
 LEARNER_RESTARTS, SIMULATION_RESTARTS = 3, 9
 HANG_SECONDS = 60.0
@@ -34,8 +35,11 @@ SPARE_SECONDS = 1800.0
 """What a learner may take beside its budget: to start, to wait for simulations, to start again."""
 
 
-def policy_settings(task: str, settings: Mapping[str, str]) -> Settings:
-    """Read hyperparameters of a policy's training; DataError names a wrong one."""
+def policy_settings(task: str, settings: Mapping[str, str], jobs: int) -> Settings:
+    """Read hyperparameters of a policy's training with so many simulation jobs; DataError names a wrong one.
+
+    There are 8 environments, or as many as jobs where those are more.
+    """
     from cloud_train.rl.settings import Settings, settings_for
 
     kinds: dict[str, Any] = {one.name: type(one.default) for one in fields(Settings)}
@@ -46,7 +50,11 @@ def policy_settings(task: str, settings: Mapping[str, str]) -> Settings:
         except (KeyError, ValueError):
             msg = f"{name}={value}: is no setting of a policy's training; known are {', '.join(kinds)}"
             raise DataError(msg) from None
-    return settings_for(task, **given)
+    made = settings_for(task, **given)
+    if jobs < 1 or max(made.simulations, jobs) % jobs:
+        msg = f"simulations={jobs}: so many jobs cannot share {made.simulations} environments; give 1, 2, 4, 8 or more"
+        raise DataError(msg)
+    return replace(made, simulations=max(made.simulations, jobs))
 
 
 def app_place(on: str, cloud: Mapping[str, str], pipeline_run: str) -> str:
@@ -54,7 +62,8 @@ def app_place(on: str, cloud: Mapping[str, str], pipeline_run: str) -> str:
     name = job_name(pipeline_run, "app")
     if on == "sagemaker":
         return str(s3_address(cloud["output"], "output") / "apps" / name)
-    return str(Path(os.environ.get(JOBS_FOLDER) or "jobs").absolute() / "apps" / name)
+    jobs = jobs_folder(cloud) if on == "ray" else Path(os.environ.get(JOBS_FOLDER) or "jobs").absolute()
+    return str(jobs / "apps" / name)
 
 
 @step("create simulation app", kept=False)
@@ -94,14 +103,16 @@ def start_learner(
     pipeline_run: str,
 ) -> str:
     """Start the learner, which listens for simulation jobs."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(policy_settings(task, settings)).items()]
+    chosen = asdict(policy_settings(task, settings, simulations))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
     command = (
         "rl", "train", "--app", app, "--jobs", str(simulations), "--listen", LISTEN[on],
         "--budget", f"{budget_seconds:g}", "--out", "{out}", *options,
     )  # fmt: skip
+    cpus, gpus = set_aside(cloud)
     spec = JobSpec(
         job_name(pipeline_run, "learner"), command, restarts=LEARNER_RESTARTS,
-        max_seconds=budget_seconds + SPARE_SECONDS,
+        max_seconds=budget_seconds + SPARE_SECONDS, cpus=cpus, gpus=gpus,
     )  # fmt: skip
     return f"{on}:{provider(on, cloud).start(spec)}"
 

@@ -1,4 +1,4 @@
-"""What a pipeline needs from a cloud, looked at before anything starts."""
+"""What a pipeline needs from a cloud or a cluster, looked at before anything starts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,26 @@ from .catalogue import Order
 
 
 def require_ready(wanted: Order) -> None:
-    """Raise a DataError or CloudError where credentials, a role, an image or a bucket are missing."""
+    """Raise a DataError or CloudError where credentials, a role, an image, a bucket or a cluster are missing."""
     to = str(wanted.arguments.get("publish", ""))
-    if wanted.on != "sagemaker" and not to.startswith("s3://"):
-        return
+    if wanted.on == "ray":
+        _require_cluster(wanted)
+    if wanted.on == "sagemaker" or to.startswith("s3://"):
+        _require_account(wanted, to)
+
+
+def _require_cluster(wanted: Order) -> None:
+    from .jobs.cluster import require_cluster
+    from .jobs.spec import set_aside
+    from .policy import SIMULATIONS
+
+    cloud = wanted.arguments.get("cloud", {})
+    simulations = wanted.arguments.get("simulations", SIMULATIONS) if wanted.pipeline == "policy" else 0
+    cpus, gpus = set_aside(cloud)
+    require_cluster(cloud, cpus=cpus, gpus=gpus, beside=simulations)
+
+
+def _require_account(wanted: Order, to: str) -> None:
     from cloud_train.aws import connect, explained, require_bucket, s3_address
 
     cloud = wanted.arguments.get("cloud", {})

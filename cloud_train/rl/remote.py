@@ -176,6 +176,7 @@ def _serve(connection: Connection, hang_seconds: float) -> tuple[bool, int]:
             if kind == "begin":
                 simulations = Simulations(maker(fields["task"], **fields["options"]), fields["count"], fields["seed"])
                 answer = pack("begun", observations=simulations.begin())
+                _say(f"simulates {fields['task']} for a learner")
             else:
                 assert simulations is not None, "the learner begins with `begin`"
                 answer = pack_moment(simulations.step(fields["actions"]))

@@ -56,6 +56,11 @@ def test_the_picture_is_that_of_the_docs(shape):
     assert set(tasks(DOCS / f"{shape}.yaml")) <= texts
 
 
+def test_on_a_ray_cluster_the_steps_are_those_of_sagemaker(tmp_path):
+    compile_to(order("event", {"address": "head:6379", "storage": "/mnt/shared"}, "ray"), tmp_path / "event.yaml")
+    assert tasks(tmp_path / "event.yaml") == tasks(DOCS / "event-sagemaker.yaml")
+
+
 def test_a_cluster_is_told_what_each_step_needs():
     first = next(yaml.safe_load_all((DOCS / "event.yaml").read_text()))
     dag, executors = first["root"]["dag"]["tasks"], first["deploymentSpec"]["executors"]
@@ -106,8 +111,10 @@ def test_the_image_and_what_was_set_are_in_the_yaml(tmp_path):
         ("event", {"rule": "fist"}, "local", "rule=fist: must be one of class_model_table"),
         ("event", {"data": "/nowhere"}, "local", "/nowhere: no such folder or table"),
         ("policy", {"rollout": "x"}, "local", "rollout=x: is no setting of a policy's training"),
+        ("policy", {"simulations": "3"}, "local", "simulations=3: so many jobs cannot share 8 environments"),
         ("debug", {"rules": "Nonsense"}, "local", "Nonsense"),
         ("debug", {"data": "/nowhere.csv"}, "local", "data=/nowhere.csv: no such file"),
+        ("debug", {}, "ray", "--on ray: the debug pipeline runs on local alone"),
         ("debug", {}, "sagemaker", "--on sagemaker: the debug pipeline runs on local alone"),
     ],
 )

@@ -13,9 +13,12 @@ import pytest
 from brokers import until
 
 from cloud_train import stop
-from cloud_train.pipelines.jobs.local import JOBS_FOLDER, LocalJobs, read_status
+from cloud_train.pipelines.jobs.cluster import missing
+from cloud_train.pipelines.jobs.folders import FolderJobs, read_status
+from cloud_train.pipelines.jobs.local import JOBS_FOLDER, local_jobs
 from cloud_train.pipelines.jobs.spec import ENDS, JobSpec
 from cloud_train.pipelines.jobs.wait import wait
+from cloud_train.pipelines.step import code_sha256
 from cloud_train.recordings import DataError, TrainingError
 
 
@@ -23,7 +26,7 @@ from cloud_train.recordings import DataError, TrainingError
 def jobs(tmp_path, monkeypatch):
     monkeypatch.setenv(JOBS_FOLDER, str(tmp_path / "jobs"))
     monkeypatch.setenv("TOUCHLINE_GRACE_SECONDS", "1.5")
-    made = LocalJobs()
+    made = local_jobs()
     yield made
     for name in made.names(""):
         made.stop(name)
@@ -35,7 +38,7 @@ def python(code: str, name: str = "job", **more) -> JobSpec:
     return JobSpec(name, (), program=("-c", f"import os, pathlib, signal, sys, time\n{code}"), **more)
 
 
-def ended(jobs: LocalJobs, name: str = "job"):
+def ended(jobs: FolderJobs, name: str = "job"):
     assert until(lambda: jobs.describe(name).status in ENDS, 30)
     return jobs.describe(name)
 
@@ -164,9 +167,17 @@ def test_waiting_that_is_to_stop_stops_the_jobs(jobs, monkeypatch):
     assert jobs.describe("job").status == "Stopped"
 
 
+def test_a_node_says_what_it_lacks(tmp_path):
+    marker = tmp_path / "marker"
+    assert missing(str(marker), code_sha256()).startswith(f"does not see {tmp_path}; storage must be a folder that")
+    marker.touch()
+    assert missing(str(marker), code_sha256()) == ""
+    assert missing(str(marker), "other").startswith("has other code of Touchline than this machine")
+
+
 def test_jobs_and_providers_that_are_not_there_are_named(jobs):
     with pytest.raises(DataError, match="job 'nobody' is not known in"):
         jobs.describe("nobody")
-    with pytest.raises(DataError, match="provider 'moon' is not known; known are local, sagemaker"):
+    with pytest.raises(DataError, match="provider 'moon' is not known; known are local, ray, sagemaker"):
         wait(["moon:job"], cloud={})
     assert Path(jobs.folder).name == "jobs"

@@ -8,15 +8,19 @@ from cloud_train.recordings import DataError
 
 from .spec import Jobs
 
-PROVIDERS = ("local", "sagemaker", "aws-batch")
+PROVIDERS = ("local", "ray", "sagemaker", "aws-batch")
 
 
 def provider(name: str, cloud: Mapping[str, str]) -> Jobs:
     """Give where jobs run; what it needs is loaded only here."""
     if name == "local":
-        from .local import LocalJobs
+        from .local import local_jobs
 
-        return LocalJobs()
+        return local_jobs()
+    if name == "ray":
+        from .ray import ray_jobs
+
+        return ray_jobs(cloud)
     if name == "sagemaker":
         from .sagemaker import SagemakerJobs
 

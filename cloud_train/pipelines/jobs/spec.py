@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cloud_train.recordings import DataError
+
 ENDS = ("Completed", "Failed", "Stopped")
 """As SageMaker calls them; before, a job is InProgress, or Stopping once it was asked to end."""
 CONTAINED = ("-m", "cloud_train.pipelines.contained")
 """Python's arguments before the command: a subcommand that knows it is in a container."""
+NODE = "TOUCHLINE_NODE"
+"""The environment variable that says by which address others reach the machine of a job."""
 GRACE_SECONDS = 120.0
 """How long a job may take to end after SIGTERM, as in SageMaker."""
 
@@ -20,6 +24,7 @@ class JobSpec:
 
     `channel` is a folder that the job finds at `/opt/ml/input/data/training`. A job that fails is started again, in its
     own checkpoints, `restarts` times at most; one that prints nothing for `hang_seconds` counts as failed, 0: never.
+    A cluster sets `cpus` and `gpus` aside for it.
     """
 
     name: str
@@ -29,7 +34,18 @@ class JobSpec:
     max_seconds: float = 86400.0
     restarts: int = 0
     hang_seconds: float = 0.0
+    cpus: float = 1.0
+    gpus: float = 0.0
     program: tuple[str, ...] = CONTAINED
+
+
+def set_aside(cloud: Mapping[str, str]) -> tuple[float, float]:
+    """Read how many processors and GPUs a cluster shall set aside for a training job."""
+    try:
+        return float(cloud.get("cpus", "1")), float(cloud.get("gpus", "0"))
+    except ValueError as error:
+        msg = f"cpus and gpus: must be numbers ({error})"
+        raise DataError(msg) from None
 
 
 @dataclass(frozen=True)

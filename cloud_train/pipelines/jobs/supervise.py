@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from cloud_train.atomic import write_atomically
 from cloud_train.cluster import PARENT
 from cloud_train.sagemaker import CHANNEL
 
-from .local import LOG, SPEC, STOP, Status, read_status, write_status
+from .folders import LOG, SPEC, STATUS, STOP, UNDER_WAY, Status, read_status, write_status
 from .spec import GRACE_SECONDS, JobSpec
 
 POLL_SECONDS = 0.2
@@ -40,11 +41,14 @@ class End:
 def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
     """Lead a job from its start to its end."""
     signal.signal(signal.SIGTERM, lambda *_: (place / STOP).touch())
+    if PARENT in os.environ:
+        threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
     spec = msgspec.json.decode((place / SPEC).read_bytes(), type=JobSpec)
     environment = _laid_out(place / "ml", spec)
-    status = Status(os.getpid())
+    status = _taken_up(place)
     deadline = time.monotonic() + spec.max_seconds
-    while True:
+    end = End("Failed", f"{spec.name} was lost with its node", again=True)
+    while status.restarts <= spec.restarts:
         end = _attempt(place, spec, environment, status, deadline=deadline, grace_seconds=grace_seconds)
         if not end.again or status.restarts >= spec.restarts:
             break
@@ -52,6 +56,20 @@ def main(place: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         _say(f"{end.reason}; it is started again ({status.restarts} of {spec.restarts})")
     many = f", after {status.restarts} restarts" if end.again and spec.restarts else ""
     write_status(place, replace(read_status(place), status=end.status, reason=f"{end.reason}{many}"))
+
+
+def _end_with(parent: int) -> None:
+    """End this process and its job, which are one group, when the process is gone that started them."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _taken_up(place: Path) -> Status:
+    """Begin; where a supervisor was lost with its node while the job ran, that counts as a restart."""
+    before = read_status(place) if (place / STATUS).is_file() else Status(0)
+    lost = before.status in UNDER_WAY and before.process != 0
+    return Status(os.getpid(), restarts=before.restarts + lost)
 
 
 def _laid_out(base: Path, spec: JobSpec) -> dict[str, str]:
@@ -83,14 +101,15 @@ def _attempt(
     command = [sys.executable, *spec.program, *spec.command]
     with subprocess.Popen(command, env=environment) as job:
         write_status(place, replace(status, process=job.pid))
-        began = time.time()
+        size, spoke = -1, time.monotonic()
         while job.poll() is None:
             if (place / STOP).exists() or time.monotonic() > deadline:
                 write_status(place, replace(status, status="Stopping", process=job.pid))
                 _end(job, grace_seconds)
                 return End("Stopped", "" if (place / STOP).exists() else "its time was over")
-            silent = time.time() - max(began, (place / LOG).stat().st_mtime)
-            if spec.hang_seconds and silent > spec.hang_seconds:
+            if (now := (place / LOG).stat().st_size) != size:  # its time would be that of a file server's clock
+                size, spoke = now, time.monotonic()
+            if spec.hang_seconds and time.monotonic() - spoke > spec.hang_seconds:
                 _end(job, 0.0)
                 return End("Failed", f"{spec.name} hangs: it said nothing for {spec.hang_seconds:g} s", again=True)
             time.sleep(POLL_SECONDS)

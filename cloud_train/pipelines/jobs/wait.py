@@ -14,6 +14,8 @@ from .providers import provider
 from .spec import ENDS, GRACE_SECONDS, Description, Jobs
 
 EVERY_SECONDS = 10.0
+NEAR = ("local:", "ray:")
+"""Where asking costs nothing: every half a second."""
 HELPERS_SECONDS = 30.0
 """How long helpers may take to end by themselves once those they helped are done."""
 
@@ -27,7 +29,7 @@ def wait(
     was asked for, once all were stopped.
     """
     watched = [_Watched(name, cloud) for name in (*essential, *helpers)]
-    every = every_seconds or (0.5 if all(name.startswith("local:") for name in essential) else EVERY_SECONDS)
+    every = every_seconds or (0.5 if all(name.startswith(NEAR) for name in essential) else EVERY_SECONDS)
     needed, others = watched[: len(essential)], watched[len(essential) :]
     while True:
         for job in watched:
