@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +138,11 @@ def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Ker
 
 def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> bool:  # noqa: ANN401
     """Train one phase; say whether it may go on after it."""
-    reader = _reader(training, phase, position)
-    step = _step_function(training, optimizer, _schedule(training, phase), reader.element_spec)
+    step = _step_function(training, optimizer, _schedule(training, phase))
     what = f"{training.batches.modality}: {phase.name}"
     with bar(what, phase.epochs, done=position.epoch) as advance:
         patience = training.args.patience or phase.epochs
-        fed = feed(reader)
+        fed = feed(training, phase, position)
         while position.epoch < phase.epochs and position.epochs_since_best < patience:
             if not _epoch(training, step, fed, optimizer, position):
                 return False
@@ -206,8 +204,8 @@ def _show(
     training.hook.save(number, "train", step_tensors(due, training.model, numbers, caught))
 
 
-def _reader(training: Training, phase: Phase, position: Position) -> Any:  # noqa: ANN401 - a distributed iterator
-    """Read a phase's batches ahead, from a position on, one epoch after the other."""
+def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
+    """Give a phase's batches from a position on, one epoch after the other, read ahead."""
     batches, first_epoch = training.batches, position.phase * EPOCHS_APART
     begin, end = position.epoch * len(batches) + position.step, phase.epochs * len(batches)
 
@@ -236,14 +234,10 @@ def _reader(training: Training, phase: Phase, position: Position) -> Any:  # noq
             tensor.set_shape(shape)
         return tensors
 
-    return iter(training.strategy.distribute_datasets_from_function(dataset))
-
-
-def feed(reader: Iterator[Any]) -> Iterator[Fed]:
-    """Give batches as they come, timed."""
-    while True:
+    iterator = iter(training.strategy.distribute_datasets_from_function(dataset))
+    for _ in range(begin, end):
         began = time.monotonic()
-        element = next(reader)
+        element = next(iterator)
         yield element, time.monotonic() - began, began
 
 
@@ -251,9 +245,8 @@ def _step_function(
     training: Training,
     optimizer: Any,  # noqa: ANN401 - a Keras optimizer
     schedule: Callable[[Any], Any] | None,
-    batch: Any,  # noqa: ANN401 - the specs of a batch's tensors, of whatever length
 ) -> Callable[..., Any]:
-    """Give the function of a batch, and of whether gradients and layers are to be caught; traced once for either."""
+    """Give the function of a batch, and of whether gradients and layers are to be caught, which is traced once more."""
     model, strategy = training.model, training.strategy
 
     def watched(x: Any, target: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
@@ -272,15 +265,15 @@ def _step_function(
         hits = keras.ops.argmax(answer, axis=1) == keras.ops.argmax(target, axis=1)
         return loss, keras.ops.sum(keras.ops.cast(hits, "float32"))
 
-    def step(work: Callable[..., Any], element: Any) -> Any:  # noqa: ANN401
-        loss, hits, *more = strategy.run(work, args=element)
+    @tf.function
+    def step(element: Any, catch: bool) -> Any:  # noqa: ANN401, FBT001 - traced for either
+        loss, hits, *more = strategy.run(watched if catch else one, args=element)
         caught = (
             tf.nest.map_structure(lambda each: strategy.experimental_local_results(each)[0], more[0]) if more else {}
         )
         return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None), caught
 
-    plain, catching_too = (tf.function(partial(step, work), input_signature=[batch]) for work in (one, watched))
-    return lambda element, catch: (catching_too if catch else plain)(element)
+    return step
 
 
 def _judge(training: Training, phase: Phase, optimizer: Any, position: Position) -> str:  # noqa: ANN401
