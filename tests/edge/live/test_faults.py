@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.alone
+@pytest.mark.by_hand
 def test_every_fault_is_said_over_mqtt_on_the_page_and_on_metrics_and_ends(tmp_path):
     command = [sys.executable, "benchmarks/live_faults.py", "--cycles", "20", "--sources", "5"]
     done = subprocess.run(
