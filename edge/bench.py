@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .bundle import GOLDEN, Bundle
 from .clip import Clip, Modality
-from .delegate import usable
 from .features import features
 from .fusion import vote
 from .golden import Golden
@@ -65,15 +64,15 @@ def bench(
         with source:
             media, took = _timed(lambda: list(clips(source, windower)))
         decoding["decode and scale"] = took / len(media)
-    delegate = delegate and usable(delegate, bundle)
-    models = {name: bundle.model(name, threads, delegate) for name in bundle.manifest.models}
+    pipeline = Pipeline(bundle, threads, delegate)
+    models = pipeline.models
     repeats = -(-MINIMUM_CLIPS // len(media))
     measured = [_measure(clip, bundle, models, bare_first=i % 2 == 0) for i, clip in enumerate(media * repeats)]
     medians = {name: median(clip.get(name, 0.0) for clip in measured[1:]) for name in measured[0]}
     bare = sum(took for name, took in medians.items() if name.startswith(BARE))
     called = sum(took for name, took in medians.items() if name.endswith(" model"))
     stages = decoding | {name: took for name, took in medians.items() if not name.startswith(BARE)}
-    whole = _whole(media, open_source, Pipeline(bundle, threads, delegate))
+    whole = _whole(media, open_source, pipeline)
     return Bench(
         seconds=len(media),
         threads={name: model.threads for name, model in models.items()},

@@ -30,7 +30,7 @@ class Pipeline:
         self._manifest = bundle.manifest
         delegate = delegate and usable(delegate, bundle)
         names = [name for name in MODALITIES if name in bundle.manifest.models]
-        self._models = {name: bundle.model(name, threads, delegate) for name in names}
+        self.models = {name: bundle.model(name, threads, delegate) for name in names}
         self._fusion = bundle.fusion
 
     def __call__(self, clip: Clip, without: Collection[Modality] = ()) -> Second | None:
@@ -60,7 +60,7 @@ class Pipeline:
     def votes(self, clip: Clip, without: Collection[Modality] = ()) -> tuple[Vote, ...]:
         """Ask each model that the clip has media for, but those `without`."""
         votes = []
-        for name, model in self._models.items():
+        for name, model in self.models.items():
             tensor = None if name in without else features(clip, self._manifest, name)
             if tensor is not None:
                 temperature = self._manifest.models[name].temperature

@@ -178,6 +178,6 @@ def test_networks_by_width(figures):
 def test_policies(figures):
     found = figures("policies", "--alone", "--rounds", "1", "--updates", "1", "--seconds", "1", "--episodes", "2")
     assert found["steps_a_second"]["ours"] > 0
-    assert min(found["pictures a second"], found["observations a second"]) > 0
+    assert found["pictures a second"] > found["observations a second"] > 0
     assert set(found["decision_us"]) == {"FollowTarget-v0", "ObjectTracker-v0"}
     assert found["trained"]["steps"] >= 2048
