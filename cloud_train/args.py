@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from edge.clip import Modality
+
+from .recordings import DataError
 
 Backbone = Literal["mobilenet_v2", "resnet50"]
 BatchNorm = Literal["auto", "frozen", "trained"]
@@ -22,17 +25,26 @@ class Args:
     backbone: Backbone = field(default="resnet50", metadata={"help": "the network below the two dense layers"})
     alpha: float = field(default=1.0, metadata={"help": "width of MobileNetV2"})
     weights: str = field(default="imagenet", metadata={"help": "imagenet (downloaded by Keras), none, or a file"})
-    head_epochs: int = field(default=10, metadata={"help": "epochs of the first step: the backbone is frozen"})
-    epochs: int = field(default=30, metadata={"help": "epochs of the second step: everything is trained"})
-    head_learning_rate: float = field(default=3e-3, metadata={"help": "rate in the first step"})
-    learning_rate: float = field(default=3e-4, metadata={"help": "rate in the second step, falling as a cosine"})
-    weight_decay: float = field(
-        default=0.01, metadata={"help": "share of each weight that AdamW takes off, times the rate, in a step"}
+    head_epochs: int = field(
+        default=10, metadata={"least": 0, "help": "epochs of the first step: the backbone is frozen"}
     )
-    batch: int = field(default=16, metadata={"help": "looks in a batch, over all workers"})
-    dense_units: int = field(default=256, metadata={"help": "width of the first dense layer"})
-    dropout: float = field(default=0.2, metadata={"help": "share of it dropped in training"})
-    label_smoothing: float = field(default=0.1, metadata={"help": "share of the target spread over all classes"})
+    epochs: int = field(default=30, metadata={"least": 1, "help": "epochs of the second step: everything is trained"})
+    head_learning_rate: float = field(default=3e-3, metadata={"least": 0, "help": "rate in the first step"})
+    learning_rate: float = field(
+        default=3e-4, metadata={"least": 0, "help": "rate in the second step, falling as a cosine"}
+    )
+    weight_decay: float = field(
+        default=0.01,
+        metadata={"least": 0, "help": "share of each weight that AdamW takes off, times the rate, in a step"},
+    )
+    batch: int = field(
+        default=16, metadata={"least": 2, "help": "looks in a batch, over all workers, two or more for each"}
+    )
+    dense_units: int = field(default=256, metadata={"least": 1, "help": "width of the first dense layer"})
+    dropout: float = field(default=0.2, metadata={"least": 0, "below": 1, "help": "share of it dropped in training"})
+    label_smoothing: float = field(
+        default=0.1, metadata={"least": 0, "below": 1, "help": "share of the target spread over all classes"}
+    )
     class_weights: Literal["balanced", "none"] = field(
         default="balanced", metadata={"help": "whether rare classes count more"}
     )
@@ -48,10 +60,21 @@ class Args:
     patience: int = field(
         default=10,
         metadata={
-            "help": "epochs without a better validation loss until a step ends at its best; 0: it runs to its last"
+            "least": 0,
+            "help": "epochs without a better validation loss until a step ends at its best; 0: it runs to its last",
         },
     )
-    seed: int = field(default=0, metadata={"help": "seed of weights, order and augmentation"})
+    seed: int = field(default=0, metadata={"least": 0, "help": "seed of weights, order and augmentation"})
+
+    def __post_init__(self) -> None:
+        """Raise DataError for a number out of its range."""
+        for one in fields(self):
+            least, below = one.metadata.get("least"), one.metadata.get("below", math.inf)
+            value = getattr(self, one.name)
+            if least is not None and not least <= value < below:
+                limit = f"{least} or more" if below == math.inf else f"from {least} to below {below}"
+                msg = f"{one.name.replace('_', ' ')} {value}: {limit} is right"
+                raise DataError(msg)
 
 
 DEFAULTS: dict[Modality, Args] = {

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,11 +139,12 @@ def _optimizer(training: Training, phase: Phase) -> Any:  # noqa: ANN401 - a Ker
 
 def _run(training: Training, phase: Phase, optimizer: Any, position: Position) -> bool:  # noqa: ANN401
     """Train one phase; say whether it may go on after it."""
-    step = _step_function(training, optimizer, _schedule(training, phase))
+    batches = iter(_distributed(training, phase, position))
+    step = _step_function(training, optimizer, _schedule(training, phase), batches.element_spec)
     what = f"{training.batches.modality}: {phase.name}"
     with bar(what, phase.epochs, done=position.epoch) as advance:
         patience = training.args.patience or phase.epochs
-        fed = feed(training, phase, position)
+        fed = feed(batches)
         while position.epoch < phase.epochs and position.epochs_since_best < patience:
             if not _epoch(training, step, fed, optimizer, position):
                 return False
@@ -204,7 +206,18 @@ def _show(
     training.hook.save(number, "train", step_tensors(due, training.model, numbers, caught))
 
 
-def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
+def feed(batches: Iterator[Any]) -> Iterator[Fed]:
+    """Give batches with how long each was waited for, and since when."""
+    while True:
+        began = time.monotonic()
+        try:
+            element = next(batches)
+        except StopIteration:
+            return
+        yield element, time.monotonic() - began, began
+
+
+def _distributed(training: Training, phase: Phase, position: Position) -> Any:  # noqa: ANN401 - a distributed dataset
     """Give a phase's batches from a position on, one epoch after the other, read ahead."""
     batches, first_epoch = training.batches, position.phase * EPOCHS_APART
     begin, end = position.epoch * len(batches) + position.step, phase.epochs * len(batches)
@@ -234,17 +247,14 @@ def feed(training: Training, phase: Phase, position: Position) -> Iterator[Fed]:
             tensor.set_shape(shape)
         return tensors
 
-    iterator = iter(training.strategy.distribute_datasets_from_function(dataset))
-    for _ in range(begin, end):
-        began = time.monotonic()
-        element = next(iterator)
-        yield element, time.monotonic() - began, began
+    return training.strategy.distribute_datasets_from_function(dataset)
 
 
 def _step_function(
     training: Training,
     optimizer: Any,  # noqa: ANN401 - a Keras optimizer
     schedule: Callable[[Any], Any] | None,
+    spec: Any,  # noqa: ANN401 - of a batch
 ) -> Callable[..., Any]:
     """Give the function of a batch, and of whether gradients and layers are to be caught, which is traced once more."""
     model, strategy = training.model, training.strategy
@@ -265,15 +275,16 @@ def _step_function(
         hits = keras.ops.argmax(answer, axis=1) == keras.ops.argmax(target, axis=1)
         return loss, keras.ops.sum(keras.ops.cast(hits, "float32"))
 
-    @tf.function
-    def step(element: Any, catch: bool) -> Any:  # noqa: ANN401, FBT001 - traced for either
+    def step(element: Any, catch: bool) -> Any:  # noqa: ANN401, FBT001
         loss, hits, *more = strategy.run(watched if catch else one, args=element)
         caught = (
             tf.nest.map_structure(lambda each: strategy.experimental_local_results(each)[0], more[0]) if more else {}
         )
         return strategy.reduce("SUM", loss, axis=None), strategy.reduce("SUM", hits, axis=None), caught
 
-    return step
+    # A last batch may be smaller: with its signature a step is traced once for batches of any length.
+    traced = {catch: tf.function(partial(step, catch=catch), input_signature=[spec]) for catch in (False, True)}
+    return lambda element, catch: traced[catch](element)
 
 
 def _judge(training: Training, phase: Phase, optimizer: Any, position: Position) -> str:  # noqa: ANN401

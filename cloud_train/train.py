@@ -48,8 +48,14 @@ def fit(
     if (out / RUN).is_file():
         return _finished(out, identity)
     strategy = cluster.strategy()
+    sharing = strategy.num_replicas_in_sync
+    if args.batch < 2 * sharing:  # what is normalised over a batch of one is nothing
+        msg = f"batch {args.batch}: {2 * sharing} or more is right, two for each of {sharing} that share it"
+        raise DataError(msg)
     keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
+    # It sums otherwise in a step that is watched than in one alone, and what is last in a sum decides what is learnt.
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     keras.config.set_dtype_policy(_policy(args))
     with strategy.scope():
         model = _model(dataset, modality, args)

@@ -43,7 +43,7 @@ ARGS = Args(
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("watched")
-    write_world(folder / "world", recordings_per_class=4, seconds=2.0, seed=0, labels=LABELS[:3])
+    write_world(folder / "world", recordings_per_class=8, seconds=2.0, seed=0, labels=LABELS[:3])
     extracted, _ = extract(find_recordings(folder / "world"), manifest_draft(32), folder / "features", workers=1)
     extracted = replace(extracted, recordings=split(extracted.recordings))
     extracted.save()
@@ -87,7 +87,7 @@ def test_a_training_that_does_not_learn_ends_early_with_its_best_epoch(dataset: 
 
 
 def test_a_training_that_explodes_before_its_first_epoch_leaves_no_model(dataset: Dataset, tmp_path: Path):
-    args = replace(ARGS, learning_rate=1e30, batch=1)
+    args = replace(ARGS, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"stopped by ExplodingTensor: .*no epoch had ended, so there is no model"):
         fit(dataset, "rgb", args, tmp_path / "run", watched=Watched())
     end = json.loads((tmp_path / "run" / "debug" / "end.json").read_text())
@@ -96,7 +96,7 @@ def test_a_training_that_explodes_before_its_first_epoch_leaves_no_model(dataset
 
 
 def test_a_healthy_training_is_left_alone_and_ends_with_the_same_weights(dataset: Dataset, tmp_path: Path):
-    args = replace(ARGS, epochs=3, head_epochs=1)
+    args = replace(ARGS, epochs=3)
     watched = fit(dataset, "rgb", args, tmp_path / "watched", watched=Watched())
     alone = fit(dataset, "rgb", args, tmp_path / "alone")
     assert {v.status for v in verdicts(tmp_path / "watched")} == {"NoIssuesFound"}
@@ -114,9 +114,7 @@ def test_your_own_rules_and_what_does_not_go_together(dataset: Dataset, tmp_path
         "    return Finding('late', steps[-1], f'step {steps[-1]}', 'Stop.') if steps and steps[-1] >= step else None\n"
     )
     with pytest.raises(TrainingError, match=r"stopped by late: step 10; no epoch had ended"):
-        fit(
-            dataset, "rgb", replace(ARGS, batch=1), tmp_path / "run", watched=Watched(read_rules(f"{rule}:late:step=7"))
-        )
+        fit(dataset, "rgb", ARGS, tmp_path / "run", watched=Watched(read_rules(f"{rule}:late:step=7")))
     base = ["fit", "rgb", "--data", str(dataset.path), "--out", str(tmp_path / "no")]
     assert main([*base, "--rules", "Overfit"]) == 2
     assert main([*base, "--watch", "--workers", "2"]) == 2
