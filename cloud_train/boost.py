@@ -71,7 +71,7 @@ def train(
     save: Mapping[str, Collection] | None = None,
     actions: Sequence[Action] = (),
 ) -> Result:
-    """Train, save what the hook saves to `out`, let `rules` judge each round, and end when one says stop.
+    """Train, save what the hook saves to `out`, let `rules` judge each save, and end when one says stop.
 
     `out` gets the model of all rounds and that of the best. DataError for parameters that XGBoost refuses.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import xgboost as xgb
 
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULTS = {
-    "metrics": Collection(1),
-    "losses": Collection(1),
-    "feature_importance": Collection(5),
-    "predictions": Collection(5),
-    "labels": Collection(5),
-    "trees": Collection(5),
+    "metrics": Collection(5),
+    "losses": Collection(5),
+    "feature_importance": Collection(10),
+    "predictions": Collection(10),
+    "labels": Collection(10),
+    "trees": Collection(0),
     "average_shap": Collection(0),
     "full_shap": Collection(0),
     "shap_rows": Collection(0),
 }
 """What is saved if nothing else is asked for; the last round saves everything."""
-IMPORTANCES = ("weight", "gain", "cover", "total_gain", "total_cover")
 HIGHER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
 SHARES = ("error", "merror")
 SHAP_ROWS = 500
@@ -37,6 +36,41 @@ TREE_PARTS = {
     "threshold": ("split_conditions", np.float32), "gain": ("loss_changes", np.float32),
     "cover": ("sum_hessian", np.float32), "value": ("base_weights", np.float32),
 }  # fmt: skip
+
+
+class _Tree(msgspec.Struct):
+    """Of a tree in XGBoost's JSON, what is kept: the rest is not even read."""
+
+    left_children: list[int]
+    right_children: list[int]
+    split_indices: list[int]
+    split_conditions: list[float]
+    loss_changes: list[float]
+    sum_hessian: list[float]
+    base_weights: list[float]
+
+
+class _Trees(msgspec.Struct, frozen=True):
+    trees: list[_Tree] = []
+
+
+class _Booster(msgspec.Struct):
+    """Of gbtree itself, or of dart, which has one inside."""
+
+    model: _Trees = _Trees()
+    gbtree: _Booster | None = None
+
+    @property
+    def trees(self) -> list[_Tree]:
+        return self.gbtree.trees if self.gbtree else self.model.trees
+
+
+class _Learner(msgspec.Struct):
+    gradient_booster: _Booster
+
+
+class _Saved(msgspec.Struct):
+    learner: _Learner
 
 
 class XGBoostHook(xgb.callback.TrainingCallback):
@@ -93,7 +127,7 @@ class XGBoostHook(xgb.callback.TrainingCallback):
         if "feature_importance" in wanted:
             features = self._judged.feature_names or [f"f{i}" for i in range(self._judged.num_col())]
             found["feature_importance"] = {
-                f"feature_importance/{k}": importance(model, k, features) for k in IMPORTANCES
+                f"feature_importance/{k}": values for k, values in importances(model, features).items()
             }
         if "predictions" in wanted:
             found["predictions"] = {"predictions": model.predict(self._judged)}
@@ -139,11 +173,20 @@ def best_round(history: Mapping[str, Mapping[str, Sequence[float]]]) -> int | No
     return int(np.nanargmin(values)) if np.isfinite(values).any() else None
 
 
-def importance(model: xgb.Booster, kind: str, features: Sequence[str]) -> NDArray[np.float32]:
-    """Give the importance of each feature, adding up to 1; 0 for those that no tree uses."""
-    scores = model.get_score(importance_type=kind)
-    values = np.array([scores.get(name, 0.0) for name in features], np.float64)
-    return (values / (values.sum() or 1.0)).astype(np.float32)
+def importances(model: xgb.Booster, features: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Give the importance of each feature of each kind, adding up to 1; 0 for those that no tree uses.
+
+    Gain and cover are means: totals over how often a feature splits.
+    """
+
+    def scores(kind: str) -> NDArray[np.float64]:
+        found = model.get_score(importance_type=kind)
+        return np.array([found.get(name, 0.0) for name in features], np.float64)
+
+    weight, gain, cover = (scores(kind) for kind in ("weight", "total_gain", "total_cover"))
+    splits = np.maximum(weight, 1)
+    found = {"weight": weight, "gain": gain / splits, "cover": cover / splits, "total_gain": gain, "total_cover": cover}
+    return {kind: (values / (values.sum() or 1.0)).astype(np.float32) for kind, values in found.items()}
 
 
 def trees(model: xgb.Booster, first_round: int) -> dict[str, NDArray[Any]]:
@@ -152,14 +195,14 @@ def trees(model: xgb.Booster, first_round: int) -> dict[str, NDArray[Any]]:
     Children are numbers within a tree, -1 at a leaf.
     """
     tail = model[first_round:] if first_round else model
-    made = json.loads(bytes(tail.save_raw("json")))["learner"]["gradient_booster"]
-    made = made.get("gbtree", made)["model"]["trees"]
+    booster = msgspec.json.decode(bytes(tail.save_raw("json")), type=_Saved).learner.gradient_booster
+    made = booster.trees
     before = first_round * (len(made) // max(1, tail.num_boosted_rounds()))
     parts = {
-        f"trees/{name}": np.concatenate([np.asarray(tree[key], kind) for tree in made]).astype(kind)
+        f"trees/{name}": np.array([value for tree in made for value in getattr(tree, key)], kind)
         for name, (key, kind) in TREE_PARTS.items()
     }
-    number = np.repeat(np.arange(before, before + len(made), dtype=np.int32), [len(t["left_children"]) for t in made])
+    number = np.repeat(np.arange(before, before + len(made), dtype=np.int32), [len(t.left_children) for t in made])
     return {"trees/tree": number, **parts}
 
 

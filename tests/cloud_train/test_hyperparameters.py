@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pytest
+
+from cloud_train.__main__ import main
 from cloud_train.cli.hyperparameters import _add as add_options
 from cloud_train.cli.hyperparameters import common, defaults
 
@@ -48,6 +51,22 @@ def test_each_training_setting_is_there_for_one_modality_too():
     assert {"epochs", "rgb_epochs", "flow_epochs", "audio_epochs", "audio_seed"} <= names
     assert "audio_pixels" not in names
     assert {"epochs", "flow_fields"} <= set(common()) <= names - {"flow_epochs"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("batch", 1, "2 or more"),
+        ("epochs", 0, "1 or more"),
+        ("learning_rate", float("nan"), "0 or more"),
+        ("dropout", 1.0, "from 0 to below 1"),
+        ("label_smoothing", -0.1, "from 0 to below 1"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_before_anything_is_read(name, value, right, capsys):
+    option = f"--{name.replace('_', '-')}={value}"
+    assert main(["fit", "rgb", "--data", "nowhere", "--out", "nowhere", option]) == 2
+    assert capsys.readouterr().err == f"touchline-train: {name.replace('_', ' ')} {value}: {right} is right\n"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pytest
 from cloud_train.backend import load_tensorflow
 
 pytestmark = [
-    pytest.mark.by_hand,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:__array__ implementation"),
@@ -96,7 +95,7 @@ def test_a_training_that_explodes_before_its_first_epoch_leaves_no_model(dataset
 
 
 def test_a_healthy_training_is_left_alone_and_ends_with_the_same_weights(dataset: Dataset, tmp_path: Path):
-    args = replace(ARGS, epochs=3)
+    args = replace(ARGS, epochs=2)
     watched = fit(dataset, "rgb", args, tmp_path / "watched", watched=Watched())
     alone = fit(dataset, "rgb", args, tmp_path / "alone")
     assert {v.status for v in verdicts(tmp_path / "watched")} == {"NoIssuesFound"}
