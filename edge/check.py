@@ -160,4 +160,4 @@ def _compare(
 
 def _worst(differences: Iterator[tuple[str, float]]) -> str:
     what, largest = max(differences, key=lambda pair: pair[1], default=("nothing to compare", 0.0))
-    return f"equal; largest difference {largest:.3g}" + (f" ({what})" if largest else "")
+    return f"within tolerance; largest difference {largest:.3g} ({what})" if largest else "equal"
