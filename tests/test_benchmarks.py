@@ -145,25 +145,15 @@ def test_report_of_a_table(figures):
 @pytest.mark.slow
 def test_the_debuggers_hook(figures):
     found = figures(
-        "debugger",
-        "--pixels",
-        "32",
-        "--batch",
-        "2",
-        "--steps",
-        "4",
-        "--rows",
-        "3000",
-        "--boosting",
-        "5",
-        "--rounds",
-        "1",
-    )
+        "debugger", "--pixels", "32", "--batch", "2", "--steps", "4", "--rows", "3000", "--boosting", "5",
+        "--rounds", "1",
+    )  # fmt: skip
     assert found["xgboost"]["rounds"] == 5
     for part in (found["keras"], found["xgboost"]):
         assert math.isfinite(part["overhead_percent"])
+        assert part["inside_percent"] > 0
     assert found["keras"]["step_ms"] > 0
-    assert found["xgboost"]["seconds"]["with SHAP"] > 0
+    assert found["xgboost"]["seconds"] > 0
 
 
 @pytest.mark.slow
