@@ -208,13 +208,10 @@ def _show(
 
 def feed(batches: Iterator[Any]) -> Iterator[Fed]:
     """Give batches with how long each was waited for, and since when."""
-    while True:
-        began = time.monotonic()
-        try:
-            element = next(batches)
-        except StopIteration:
-            return
+    began = time.monotonic()
+    for element in batches:
         yield element, time.monotonic() - began, began
+        began = time.monotonic()
 
 
 def _distributed(training: Training, phase: Phase, position: Position) -> Any:  # noqa: ANN401 - a distributed dataset
